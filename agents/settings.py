@@ -1,0 +1,55 @@
+"""Where this deployment runs: every setting, typed, with its default and its meaning.
+
+A setting comes from the environment (`TALLY_…`), else from the state file of the local system (`tally up`), else from
+its default. Nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Typed settings of one deployment; one deployment serves one issuer."""
+
+    model_config = SettingsConfigDict(env_prefix="TALLY_", frozen=True, extra="ignore")
+
+    home: Path | None = Field(None, description="folder of the local system's state; default: the XDG state folder")
+    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, comma-separated")
+    clickhouse: str = Field("http://127.0.0.1:8123", description="HTTP address of ClickHouse")
+    clickhouse_user: str = "default"
+    clickhouse_password: str = Field("", repr=False)
+    database: str = "tally"
+    topic_prefix: str = Field("", description="put before every topic name; several issuers share one cluster by it")
+    usage_partitions: int = Field(8, ge=1, le=4096, description="partitions of usage.events when it is created")
+    billing_partitions: int = Field(4, ge=1, le=256, description="partitions of billing.commands; never changes")
+    replication: int = Field(1, ge=1, le=9, description="replicas of each topic when it is created")
+    tick_every_s: int = Field(60, ge=1, description="seconds between ticks of a wall clock")
+    flush_rows: int = Field(50_000, ge=1, description="records per insert at most")
+    linger_ms: int = Field(250, ge=1, description="how long records wait for company before they are inserted")
+    pending_rows: int = Field(200_000, ge=1, description="records held in memory at most: back-pressure beyond")
+    store_retry_s: int = Field(1800, ge=0, description="how long a store that is away is asked again before we stop")
+    log_format: Literal["text", "json"] = "text"
+
+
+def load() -> Settings:
+    """Settings of the running deployment: environment first, then the local system's state file, then defaults."""
+    from deploy.local import find
+
+    explicit = Settings()
+    system = find(explicit.home)
+    if system is None:
+        return explicit
+    local: dict[str, object] = {
+        "kafka": system.kafka,
+        "clickhouse": system.clickhouse,
+        "clickhouse_user": system.clickhouse_user,
+        "clickhouse_password": system.clickhouse_password,
+        "database": system.database,
+    }
+    given = {name: getattr(explicit, name) for name in explicit.model_fields_set}
+    return Settings.model_validate({**local, **given})

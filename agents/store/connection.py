@@ -1,0 +1,114 @@
+"""One ClickHouse connection, with its failures sorted: a store that is away may be asked again, a wrong query may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+
+from agents.settings import Settings
+
+QUERIES = Path(__file__).parent / "queries"
+
+# Error codes by which a server says "later", not "never": memory, too many parts or queries, timeouts, shutting down.
+TRANSIENT = frozenset({159, 164, 202, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 999})
+
+
+class StoreUnavailable(Exception):
+    """ClickHouse cannot be reached or asks to wait: retry within limits, then stop. Nothing was decided."""
+
+
+class StoreRefused(Exception):
+    """ClickHouse understood and refused: our query or our rows are wrong. Retrying cannot help."""
+
+
+@cache
+def query_text(name: str) -> str:
+    """The text of `queries/<name>.sql`: one file per question."""
+    return (QUERIES / f"{name}.sql").read_text(encoding="utf-8")
+
+
+class Connection:
+    """A synchronous connection; not shared between threads that run at the same time.
+
+    Inserts are synchronous and never deduplicated by block: rows are idempotent by their keys instead.
+    """
+
+    def __init__(self, settings: Settings, *, database: str | None = None) -> None:
+        self._settings = settings
+        self._database = settings.database if database is None else database
+        self._client: Any = None
+
+    def _open(self) -> Any:
+        if self._client is None:
+            address = urlsplit(self._settings.clickhouse)
+            try:
+                self._client = clickhouse_connect.get_client(
+                    host=address.hostname,
+                    port=address.port or (8443 if address.scheme == "https" else 8123),
+                    secure=address.scheme == "https",
+                    username=self._settings.clickhouse_user,
+                    password=self._settings.clickhouse_password,
+                    database=self._database,
+                    autogenerate_session_id=False,
+                    compress=False,
+                    connect_timeout=5,
+                    send_receive_timeout=300,
+                    tz_mode="aware",
+                    settings={
+                        "async_insert": 0,
+                        "optimize_on_insert": 0,
+                        "deduplicate_insert": "disable",
+                        "do_not_merge_across_partitions_select_final": 1,
+                        "session_timezone": "UTC",
+                    },
+                )
+            except (OperationalError, DatabaseError) as error:
+                raise _sorted(error, self._settings.clickhouse) from error
+        return self._client
+
+    def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+        """Rows of a query as dictionaries; values are bound by the server (`{name:Type}`)."""
+        return list(self._call("query", sql, parameters=dict(parameters or {})).named_results())
+
+    def tuples(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a query as tuples."""
+        return list(self._call("query", sql, parameters=dict(parameters or {})).result_rows)
+
+    def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Runs a statement without a result: DDL or INSERT … SELECT."""
+        self._call("command", sql, parameters=dict(parameters or {}))
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Inserts rows; returns only once the server has stored them."""
+        if rows:
+            self._call("insert", table, rows, column_names=list(columns))
+
+    def insert_columns(self, table: str, columns: Mapping[str, Sequence[object]]) -> None:
+        """Inserts columns of equal length; returns only once the server has stored them."""
+        if columns and len(next(iter(columns.values()))):
+            self._call("insert", table, list(columns.values()), column_names=list(columns), column_oriented=True)
+
+    def close(self) -> None:
+        """Closes the connection; a later call opens a new one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _call(self, method: str, *arguments: object, **named: object) -> Any:
+        try:
+            return getattr(self._open(), method)(*arguments, **named)
+        except (OperationalError, DatabaseError) as error:
+            raise _sorted(error, self._settings.clickhouse) from error
+
+
+def _sorted(error: Exception, address: str) -> Exception:
+    code = getattr(error, "code", None)
+    if isinstance(error, OperationalError) or code in TRANSIENT:
+        return StoreUnavailable(f"ClickHouse at {address}: {error}")
+    return StoreRefused(f"ClickHouse at {address}: {error}")

@@ -1,0 +1,29 @@
+-- 0002_totals: totals recomputed from events once a pane is covered; never incremented.
+
+-- One row per meter version, subject, group and five-minute pane. The newest coverage wins; a group that vanished
+-- is overwritten by a zero row.
+CREATE TABLE pane_totals (
+  meter LowCardinality(String),
+  meter_version LowCardinality(String),
+  subject String CODEC(ZSTD(1)),
+  pane DateTime('UTC') CODEC(Delta, ZSTD(1)) COMMENT 'start of the five minutes',
+  grp String CODEC(ZSTD(1)) COMMENT 'group-by values as a JSON array in the meter''s order; null where absent',
+  events UInt64 CODEC(T64, ZSTD(1)),
+  invalid UInt64 CODEC(T64, ZSTD(1)) COMMENT 'events whose value the meter cannot use: counted here, left out of total',
+  total Decimal(38, 12) CODEC(ZSTD(1)),
+  coverage UInt64 CODEC(ZSTD(1)) COMMENT 'sum of the vector read before the totals were'
+) ENGINE = ReplacingMergeTree(coverage)
+PARTITION BY toYYYYMM(pane)
+ORDER BY (meter, meter_version, subject, pane, grp);
+
+-- Which panes are sealed, and how far the log was stored when they were. A pane is dirty while the ledger names it
+-- beyond that.
+CREATE TABLE seals (
+  meter LowCardinality(String),
+  meter_version LowCardinality(String),
+  pane DateTime('UTC'),
+  coverage UInt64,
+  vector Array(UInt64) COMMENT 'next_offset per partition of usage.events, read before the totals were'
+) ENGINE = ReplacingMergeTree(coverage)
+PARTITION BY toYYYYMM(pane)
+ORDER BY (meter, meter_version, pane);
