@@ -60,33 +60,10 @@ def plain(value: Decimal) -> str:
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
-
-def money_text(value: Decimal) -> str:
-    """The text of a rounded amount: no exponent, its minor units kept ("49.00"), no negative zero."""
-    return format(value if value else abs(value), "f")
-
-
-def read_json(text: str | bytes) -> Any:
-    """A JSON document with every number at its literal value. Raises ValueError for NaN, Infinity and broken JSON."""
-    return json.loads(text, parse_float=Decimal, parse_constant=_refused_constant)
-
-
-def _refused_constant(name: str) -> Decimal:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "number"}]})
-
-Quantity = Annotated[
-    Decimal, BeforeValidator(exact), PlainSerializer(plain, return_type=str, when_used="json"), _SCHEMA
-]
-"""An exact number of any sign; on the wire a string without trailing zeros."""
-
 Amount = Annotated[
-    Decimal, BeforeValidator(exact), PlainSerializer(money_text, return_type=str, when_used="json"), _SCHEMA
+    Decimal,
+    BeforeValidator(read_decimal),
+    PlainSerializer(lambda value: format(value, "f"), return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["49.50"]}),
 ]
-"""A rounded amount of money; on the wire a string with the currency's minor units."""
-
-NonNegative = Annotated[Quantity, Field(ge=0)]
-Positive = Annotated[Quantity, Field(gt=0)]
-Percent = Annotated[Quantity, Field(ge=0, le=100)]
+"""A rounded amount of money; a string with all decimals of its currency in JSON."""

@@ -86,6 +86,8 @@ CREATE TABLE billing_runs (
   tick UInt64,
   revision UInt16 DEFAULT 0,
   k_partition UInt16,
+  services Array(Tuple(subscription String, starts DateTime64(3, 'UTC'), ends DateTime64(3, 'UTC')))
+    COMMENT 'the served span of each due period',
   run String COMMENT 'BillingRun, JSON: tick with vector, periods, plan versions'
 ) ENGINE = ReplacingMergeTree
 ORDER BY (tick, customer, revision)
@@ -102,8 +104,9 @@ CREATE TABLE period_usage (
   period_end DateTime64(3, 'UTC'),
   grp String COMMENT 'group-by values as a JSON array in the meter''s order; null where absent',
   events UInt64,
-  invalid UInt64,
-  value Decimal(38, 12)
+  invalid UInt64 COMMENT 'events whose value the meter cannot use; within events, left out of value',
+  value Decimal(38, 12),
+  fingerprint UInt128 COMMENT 'wrapping sum of a 128-bit hash over position and full content of the events'
 ) ENGINE = ReplacingMergeTree
 ORDER BY (close_id, subscription, meter, period_start, grp)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -1,0 +1,244 @@
+"""The billing tables: projections of the billing logs, each row under the position it comes from.
+
+Every write is idempotent by its key; every read is `FINAL`. Nothing here decides: `pipeline` does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from string import Template
+from typing import Any
+
+from agents.store.connection import Connection, query_text
+from pipeline.meter_sql import meter_sql, quoted
+from schemas.command import Attribution, CommandOutcome
+from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
+from schemas.meter import Meter
+from schemas.period import Period
+from schemas.tick import ATTRIBUTIONS, USAGE, Tick
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Usage of one customer, meter and group in one served span, as of a vector."""
+
+    customer: str
+    group: tuple[str | None, ...]
+    events: int
+    invalid: int
+    value: Decimal
+    fingerprint: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """A customer's state and the position in billing.commands that it stands for."""
+
+    state: CustomerState
+    offset: int
+
+
+class BillingStore:
+    """What the billing agents ask of ClickHouse."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    # -- ticks ---------------------------------------------------------------------------------------------------
+
+    def insert_ticks(self, ticks: Sequence[tuple[Tick, int]]) -> None:
+        """Stores ticks with their offsets in billing.ticks."""
+        columns = ("number", "time", "clock", "usage", "vector", "k_offset")
+        self._db.insert("ticks", columns, [
+            (tick.number, tick.time, tick.clock, list(tick.vector.of(USAGE)), tick.vector.model_dump_json(), offset)
+            for tick, offset in ticks
+        ])  # fmt: skip
+
+    def last_tick(self) -> Tick | None:
+        """The newest tick that is stored."""
+        rows = self._db.tuples("SELECT number, time, clock, vector FROM ticks FINAL ORDER BY number DESC LIMIT 1")
+        return _tick(rows[0]) if rows else None
+
+    # -- attributions --------------------------------------------------------------------------------------------
+
+    def insert_attributions(self, attributions: Sequence[tuple[Attribution, int]]) -> None:
+        """Stores attributions with their offsets in billing.attributions."""
+        columns = ("subject", "effective_from", "customer", "actor", "reason", "request_id", "k_offset")
+        self._db.insert("attributions", columns, [
+            (a.subject, a.effective_from, a.customer, a.actor, a.reason, a.request_id, offset)
+            for a, offset in attributions
+        ])  # fmt: skip
+
+    # -- commands and state --------------------------------------------------------------------------------------
+
+    def clock_of(self, partition: int) -> tuple[Tick, int] | None:
+        """The last tick that a partition of billing.commands folded, and the offset of its copy."""
+        rows = self._db.tuples(
+            "SELECT record, k_offset FROM partition_clocks FINAL WHERE k_partition = {partition:UInt16}",
+            {"partition": partition},
+        )
+        return (Tick.model_validate_json(rows[0][0]), rows[0][1]) if rows else None
+
+    def clocks(self) -> dict[int, int]:
+        """Partition of billing.commands -> number of the last tick it folded."""
+        return dict(self._db.tuples("SELECT k_partition, tick FROM partition_clocks FINAL"))
+
+    def insert_clock(self, partition: int, tick: Tick, offset: int) -> None:
+        """Records that a partition folded a tick: the last write of a fold."""
+        self._db.insert(
+            "partition_clocks", ("k_partition", "tick", "time", "record", "k_offset"),
+            [(partition, tick.number, tick.time, tick.model_dump_json(), offset)],
+        )  # fmt: skip
+
+    def states(self, customers: Iterable[str]) -> dict[str, StoredState]:
+        """The stored states of customers; those without one are left out."""
+        wanted = sorted(set(customers))
+        if not wanted:
+            return {}
+        rows = self._db.tuples(
+            "SELECT customer, state, k_offset FROM customers FINAL WHERE customer IN {customers:Array(String)}",
+            {"customers": wanted},
+        )
+        return {row[0]: StoredState(CustomerState.model_validate_json(row[1]), row[2]) for row in rows}
+
+    def due_customers(self, partition: int, at: datetime) -> tuple[str, ...]:
+        """Customers of a partition for whom a tick at `at` bills something."""
+        rows = self._db.tuples(
+            "SELECT customer FROM customers FINAL WHERE k_partition = {partition:UInt16} "
+            "AND next_due_at <= {at:DateTime64(3, 'UTC')} ORDER BY customer",
+            {"partition": partition, "at": at},
+        )
+        return tuple(row[0] for row in rows)
+
+    def insert_states(self, partition: int, states: Sequence[tuple[CustomerState, datetime | None, int]]) -> None:
+        """Stores states as (state, when something is due next, offset), and the rows that readers see."""
+        self._db.insert("subscriptions", SUBSCRIPTION_COLUMNS, [
+            (state.customer, s.id, s.plan, s.plan_version, s.status(), s.time_zone, s.currency, s.starts_at, s.ends_at,
+             s.billed_through, offset)
+            for state, _, offset in states for s in state.subscriptions
+        ])  # fmt: skip
+        self._db.insert("customers", ("customer", "k_partition", "next_due_at", "state", "k_offset"), [
+            (state.customer, partition, due, state.model_dump_json(), offset) for state, due, offset in states
+        ])  # fmt: skip
+
+    def outcomes(self, requests: Iterable[tuple[str, str]]) -> dict[tuple[str, str], CommandOutcome]:
+        """The first outcome per (customer, request id)."""
+        wanted = sorted(set(requests))
+        if not wanted:
+            return {}
+        rows = self._db.tuples(
+            "SELECT outcome FROM command_outcomes FINAL WHERE (customer, request_id) IN "
+            "(SELECT arrayJoin(arrayZip({customers:Array(String)}, {ids:Array(String)}))) ORDER BY k_partition, k_offset",
+            {"customers": [customer for customer, _ in wanted], "ids": [request for _, request in wanted]},
+        )
+        found: dict[tuple[str, str], CommandOutcome] = {}
+        for (text,) in rows:
+            outcome = CommandOutcome.model_validate_json(text)
+            found.setdefault((outcome.customer, outcome.request_id), outcome)
+        return found
+
+    def insert_outcomes(self, outcomes: Sequence[CommandOutcome]) -> None:
+        """Stores outcomes; before the states that they lead to."""
+        columns = ("k_partition", "k_offset", "customer", "request_id", "command", "actor", "reason", "accepted",
+                   "detail", "tick", "outcome")  # fmt: skip
+        self._db.insert("command_outcomes", columns, [
+            (o.partition, o.offset, o.customer, o.request_id, o.command, o.actor, o.reason, o.accepted, o.detail,
+             o.tick, o.model_dump_json())
+            for o in outcomes
+        ])  # fmt: skip
+
+    # -- runs and closes -----------------------------------------------------------------------------------------
+
+    def insert_runs(self, partition: int, runs: Sequence[BillingRun]) -> None:
+        """Stores what a tick makes due."""
+        self._db.insert("billing_runs", ("customer", "tick", "revision", "k_partition", "services", "run"), [
+            (run.customer, run.tick.number, run.revision, partition,
+             [(due.subscription, due.service.start, due.service.end) for due in run.periods], run.model_dump_json())
+            for run in runs
+        ])  # fmt: skip
+
+    def open_runs(self, partitions: Sequence[int]) -> tuple[BillingRun, ...]:
+        """Runs of partitions that are neither closed nor parked, in order of tick and customer."""
+        rows = self._db.tuples(query_text("open_runs"), {"partitions": list(partitions)})
+        return tuple(BillingRun.model_validate_json(row[0]) for row in rows)
+
+    def run_usage(self, tick: Tick, revision: int, span: Period, meter: Meter) -> tuple[UsageRow, ...]:
+        """Usage of a meter in a served span, for each customer whose run at the tick bills that span."""
+        parts = meter_sql(meter)
+        types = ", ".join(quoted(kind) for kind in meter.event_types)
+        sql = Template(query_text("run_usage")).substitute(
+            group=parts.group,
+            valid=parts.valid,
+            value=parts.value,
+            where=parts.where,
+            counted_events=Template(query_text("counted_events")).substitute(types=types, subjects="1"),
+            attributions_as_of=query_text("attributions_as_of"),
+        )
+        rows = self._db.tuples(sql, {
+            "tick": tick.number, "revision": revision, "starts": span.start, "ends": span.end,
+            "usage": list(tick.vector.of(USAGE)), "attributions": tick.vector.end(ATTRIBUTIONS, 0),
+        })  # fmt: skip
+        return tuple(UsageRow(row[0], tuple(json.loads(row[1])), *row[2:]) for row in rows)
+
+    def insert_period_usage(self, rows: Sequence[Sequence[object]]) -> None:
+        """Freezes usage under its close ids; columns as `PERIOD_USAGE_COLUMNS`."""
+        self._db.insert("period_usage", PERIOD_USAGE_COLUMNS, rows)
+
+    def period_usage(self, close_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """Frozen usage by close id, in order of subscription, meter, period and group."""
+        found: dict[str, list[dict[str, Any]]] = {close_id: [] for close_id in close_ids}
+        rows = self._db.rows(
+            "SELECT * FROM period_usage FINAL WHERE close_id IN {ids:Array(UUID)} "
+            "ORDER BY close_id, subscription, meter, period_start, grp",
+            {"ids": list(close_ids)},
+        )
+        for row in rows:
+            found[str(row["close_id"])].append(row)
+        return found
+
+    def insert_closes(self, closes: Sequence[PeriodClosed]) -> None:
+        """Projects records of billing.periods."""
+        columns = ("close_id", "customer", "tick", "revision", "usage_rows", "events", "fingerprint", "record")
+        self._db.insert("closes", columns, [
+            (c.close_id, c.customer, c.tick.number, c.revision, c.usage_rows, c.events, c.fingerprint,
+             c.model_dump_json())
+            for c in closes
+        ])  # fmt: skip
+
+    def park(self, run: BillingRun, reason: str, detail: str) -> None:
+        """Sets a run aside with a reason; the others close on time."""
+        self._db.insert(
+            "parked_runs", ("customer", "tick", "revision", "reason", "detail", "version"),
+            [(run.customer, run.tick.number, run.revision, reason, detail, 1)],
+        )  # fmt: skip
+
+    # -- documents -----------------------------------------------------------------------------------------------
+
+    def insert_rows(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Inserts rows given as mappings of equal keys."""
+        if rows:
+            columns = tuple(rows[0])
+            self._db.insert(table, columns, [[row[column] for column in columns] for row in rows])
+
+    def coverage(self, topic: str) -> dict[int, int]:
+        """Partition -> contiguous `next_offset` that the ledger has reached for a topic."""
+        return dict(self._db.tuples(query_text("coverage"), {"topic": topic}))
+
+
+SUBSCRIPTION_COLUMNS = (
+    "customer", "subscription", "plan", "plan_version", "status", "time_zone", "currency", "starts_at", "ends_at",
+    "billed_through", "k_offset",
+)  # fmt: skip
+PERIOD_USAGE_COLUMNS = (
+    "close_id", "customer", "subscription", "meter", "meter_version", "period_start", "period_end", "grp", "events",
+    "invalid", "value", "fingerprint",
+)  # fmt: skip
+
+
+def _tick(row: tuple[Any, ...]) -> Tick:
+    number, time, clock, vector = row
+    return Tick.model_validate({"number": number, "time": time, "clock": clock, "vector": json.loads(vector)})
