@@ -1,21 +1,50 @@
-"""The topics of a deployment as one table, and how a cluster is brought to it without losing a record.
-
-Rules (design.md §4): a topic that is missing is created; a setting that keeps less than declared is drift and can be
-repaired; a cluster that keeps *more* than declared is left alone, because following the declaration would shrink
-partitions or weaken retention.
-"""
+"""The topics: name, key, partitions, retention, in one table; created, compared, never weakened. Source: design.md §4."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agents.settings import Settings
-from schemas.tick import ATTRIBUTIONS, CATALOGUE, USAGE
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
 
+from agents.settings import Settings
+
+FOR_EVER = -1
+DAYS_400 = 400 * 24 * 3600 * 1000
+RECORD_MAX = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic: what keys it, how many partitions it starts with, and how long it keeps records."""
+
+    name: str
+    key: str
+    partitions: Literal["usage", "billing"] | int
+    value: str
+    retention_ms: int = FOR_EVER
+    compacted: bool = False
+    broker_time: bool = False
+
+    def config(self) -> dict[str, str]:
+        """The settings that we ask of the broker."""
+        return {
+            "cleanup.policy": "compact" if self.compacted else "delete",
+            "retention.ms": str(self.retention_ms),
+            "retention.bytes": "-1",
+            "message.timestamp.type": "LogAppendTime" if self.broker_time else "CreateTime",
+            "max.message.bytes": str(RECORD_MAX),
+        }
+
+
+USAGE_EVENTS = "usage.events"
 DEAD_LETTERS = "usage.dead-letters"
 TICKS = "billing.ticks"
+ATTRIBUTIONS = "billing.attributions"
+CATALOGUE = "billing.catalogue"
 COMMANDS = "billing.commands"
 OUTCOMES = "billing.command-outcomes"
 PERIODS = "billing.periods"
@@ -25,156 +54,134 @@ INVOICES_LATEST = "billing.invoices-latest"
 PAYMENT_REQUESTS = "billing.payment-requests"
 ALERTS = "billing.alerts"
 
-FOR_EVER = -1
-NO_LIMIT = 2**63
-DAY_MS = 86_400_000
-USAGE_RETENTION_MS = 400 * DAY_MS
-# Refusing a record above 1 MiB is the ingester's verdict, with a reason; so the broker must let it through to us.
-USAGE_RECORD_BYTES = 4 * 1024 * 1024
-DEAD_LETTER_BYTES = USAGE_RECORD_BYTES + 64 * 1024
-
-Policy = Literal["delete", "compact"]
-Verdict = Literal["same", "create", "repair", "refuse"]
+TOPICS: tuple[Topic, ...] = (
+    Topic(USAGE_EVENTS, "subject", "usage", "usage and corrections as CloudEvents", DAYS_400, broker_time=True),
+    Topic(DEAD_LETTERS, "as received", "usage", "refused records, bytes and headers as received", DAYS_400),
+    Topic(TICKS, "none", 1, "billing time: number, time, vector", broker_time=True),
+    Topic(ATTRIBUTIONS, "subject", 1, "subject to customer, effective-dated", broker_time=True),
+    Topic(CATALOGUE, "kind/name@version", 1, "versions of meters and plans", compacted=True, broker_time=True),
+    Topic(COMMANDS, "customer", "billing", "what changes a customer's state, and the ticks", broker_time=True),
+    Topic(OUTCOMES, "customer", "billing", "accepted or refused, with the reason"),
+    Topic(PERIODS, "customer", "billing", "PeriodClosed"),
+    Topic(FINALISATIONS, "none", 1, "the order in which documents became final", broker_time=True),
+    Topic(INVOICES, "customer", "billing", "every transition of an invoice, as CloudEvents"),
+    Topic(INVOICES_LATEST, "document id", "billing", "the whole document, latest revision", compacted=True),
+    Topic(PAYMENT_REQUESTS, "customer", "billing", "what a payment service consumes"),
+    Topic(ALERTS, "customer", "billing", "what a notifier consumes"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
-    """A topic as declared: `name` without prefix, `key` in words, `retention_ms` -1 for ever."""
+class TopicState:
+    """One topic, compared with the table. `drift` names settings that differ; `refused` what we will not do."""
 
     name: str
-    key: str
     partitions: int
-    retention_ms: int
-    policy: Policy
-    record_bytes: int
-    replication: int
-    may_grow: bool
-
-    def config(self) -> dict[str, str]:
-        """The settings of the topic as Kafka spells them.
-
-        LogAppendTime everywhere: no producer's clock decides what is kept. With several replicas, one may be down.
-        """
-        return {
-            "cleanup.policy": self.policy,
-            "retention.ms": str(self.retention_ms),
-            "retention.bytes": "-1",
-            "message.timestamp.type": "LogAppendTime",
-            "max.message.bytes": str(self.record_bytes),
-            "min.insync.replicas": str(max(1, self.replication - 1)),
-            "unclean.leader.election.enable": "false",
-        }
+    status: Literal["present", "missing", "created", "grown", "drift", "refused"]
+    drift: Mapping[str, str] = field(default_factory=dict)
+    detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A topic as the cluster has it; `overrides` are the settings that were set on the topic itself."""
-
-    partitions: int
-    config: Mapping[str, str]
-    overrides: Mapping[str, str] = field(default_factory=dict)
+class KafkaUnavailable(Exception):
+    """The broker cannot be reached or does not answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one topic or one of its settings needs."""
+async def reconcile_topics(settings: Settings, *, dry_run: bool = False) -> tuple[TopicState, ...]:
+    """Creates what is missing and compares the rest. Nothing is shrunk, no retention is shortened.
 
-    topic: str
-    setting: str
-    declared: str
-    found: str
-    verdict: Verdict
-    why: str = ""
-
-
-def declared(settings: Settings) -> tuple[Topic, ...]:
-    """Every topic of the deployment, in the order of the contract (design.md §4)."""
-    usage, fixed = settings.usage_partitions, settings.billing_partitions
-
-    def topic(
-        name: str,
-        key: str,
-        partitions: int,
-        *,
-        retention_ms: int = FOR_EVER,
-        policy: Policy = "delete",
-        record_bytes: int = 4 * 1024 * 1024,
-        may_grow: bool = False,
-    ) -> Topic:
-        return Topic(name, key, partitions, retention_ms, policy, record_bytes, settings.replication, may_grow)
-
-    kept = USAGE_RETENTION_MS
-    return (
-        topic(USAGE, "subject", usage, retention_ms=kept, record_bytes=USAGE_RECORD_BYTES, may_grow=True),
-        topic(DEAD_LETTERS, "as received", usage, retention_ms=kept, record_bytes=DEAD_LETTER_BYTES, may_grow=True),
-        topic(TICKS, "none", 1),
-        topic(ATTRIBUTIONS, "subject", 1),
-        topic(CATALOGUE, "name@version", 1, policy="compact"),
-        topic(COMMANDS, "customer", fixed),
-        topic(OUTCOMES, "customer", fixed),
-        topic(PERIODS, "customer", fixed),
-        topic(FINALISATIONS, "none", 1),
-        topic(INVOICES, "customer", fixed),
-        topic(INVOICES_LATEST, "document id", fixed, policy="compact"),
-        topic(PAYMENT_REQUESTS, "customer", fixed),
-        topic(ALERTS, "customer", fixed),
-    )
+    `usage.events` and its dead letters grow when the settings ask for more partitions. Raises KafkaUnavailable.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=20_000)
+    try:
+        await admin.start()
+        present = await _present(admin, settings)
+        configs = await _configs(admin, [settings.topic_prefix + t.name for t in TOPICS if t.name in present])
+        states = [_compare(t, present.get(t.name), configs.get(settings.topic_prefix + t.name), settings) for t in TOPICS]
+        if not dry_run:
+            states = await _create(admin, settings, states)
+        return tuple(states)
+    except (KafkaError, OSError) as error:
+        raise KafkaUnavailable(f"Kafka at {settings.kafka}: {error}") from error
+    finally:
+        await admin.close()
 
 
-def compare(topics: Sequence[Topic], found: Mapping[str, Found]) -> tuple[Finding, ...]:
-    """What each declared topic needs; `found` is keyed by name without prefix. One finding per difference."""
-    findings: list[Finding] = []
-    for topic in topics:
-        there = found.get(topic.name)
-        if there is None:
-            findings.append(Finding(topic.name, "topic", f"{topic.partitions} partitions", "missing", "create"))
-            continue
-        differences = [*_partitions(topic, there), *_settings(topic, there)]
-        findings += differences or [Finding(topic.name, "topic", _words(topic), _words(topic), "same")]
-    return tuple(findings)
+def wanted_partitions(topic: Topic, settings: Settings) -> int:
+    """How many partitions the settings ask for."""
+    if topic.partitions == "usage":
+        return settings.usage_partitions
+    return settings.billing_partitions if topic.partitions == "billing" else topic.partitions
 
 
-def _words(topic: Topic) -> str:
-    return f"{topic.partitions} partitions"
+async def _present(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
+    names = set(await admin.list_topics())
+    ours = [settings.topic_prefix + topic.name for topic in TOPICS if settings.topic_prefix + topic.name in names]
+    if not ours:
+        return {}
+    described = await admin.describe_topics(ours)
+    cut = len(settings.topic_prefix)
+    return {topic["topic"][cut:]: len(topic["partitions"]) for topic in described}
 
 
-def _partitions(topic: Topic, there: Found) -> list[Finding]:
-    if there.partitions == topic.partitions:
-        return []
-    want, have = str(topic.partitions), str(there.partitions)
-    if there.partitions > topic.partitions:
-        return [Finding(topic.name, "partitions", want, have, "refuse", "partitions cannot be taken away")]
-    if topic.may_grow:
-        why = "new keys go to other partitions; the auditor finds copies across them"
-        return [Finding(topic.name, "partitions", want, have, "repair", why)]
+async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    found = {}
+    for answer in answers:
+        for _error, _message, _kind, name, entries in answer.resources:
+            found[name] = {entry[0]: entry[1] for entry in entries}
+    return found
+
+
+def _compare(topic: Topic, partitions: int | None, config: Mapping[str, str] | None, settings: Settings) -> TopicState:
+    wanted = wanted_partitions(topic, settings)
+    if partitions is None:
+        return TopicState(topic.name, wanted, "missing")
+    drift = {
+        key: f"is {(config or {}).get(key)}, wanted {value}"
+        for key, value in topic.config().items()
+        if (config or {}).get(key) != value
+    }
+    if partitions != wanted:
+        drift["partitions"] = f"is {partitions}, wanted {wanted}"
+    if topic.partitions != "usage" and partitions != wanted:
+        detail = "partition counts of billing topics never change: the order per customer depends on them"
+        return TopicState(topic.name, partitions, "refused", drift, detail)
+    if partitions > wanted:
+        return TopicState(topic.name, partitions, "refused", drift, "partitions are never taken away")
+    kept = (config or {}).get("retention.ms", "0")
+    if _shorter(topic.retention_ms, int(kept)):
+        detail = f"retention.ms is {kept}, longer than {topic.retention_ms}: it is never shortened"
+        return TopicState(topic.name, partitions, "refused", drift, detail)
+    return TopicState(topic.name, partitions, "drift" if drift else "present", drift)
+
+
+def _shorter(wanted_ms: int, kept_ms: int) -> bool:
+    return wanted_ms != FOR_EVER and (kept_ms == FOR_EVER or kept_ms > wanted_ms)
+
+
+async def _create(admin: AIOKafkaAdminClient, settings: Settings, states: list[TopicState]) -> list[TopicState]:
+    missing = {state.name for state in states if state.status == "missing"}
+    new = [
+        NewTopic(
+            settings.topic_prefix + topic.name,
+            wanted_partitions(topic, settings),
+            settings.replication,
+            topic_configs={**topic.config(), **_safety(settings)},
+        )
+        for topic in TOPICS
+        if topic.name in missing
+    ]
+    if new:
+        answer = await admin.create_topics(new)
+        for name, code, *rest in answer.topic_errors:
+            if code not in {0, 36}:  # 36: another command created it meanwhile
+                raise KafkaUnavailable(f"topic {name} could not be created: error {code} {rest}")
     return [
-        Finding(topic.name, "partitions", want, have, "refuse", "the partition count of billing logs never changes")
+        TopicState(state.name, state.partitions, "created") if state.name in missing else state for state in states
     ]
 
 
-def _settings(topic: Topic, there: Found) -> list[Finding]:
-    findings: list[Finding] = []
-    for setting, want in topic.config().items():
-        have = there.config.get(setting, "")
-        if have != want:
-            verdict, why = _judge(setting, want=want, have=have)
-            findings.append(Finding(topic.name, setting, want, have, verdict, why))
-    return findings
-
-
-def _judge(setting: str, *, want: str, have: str) -> tuple[Verdict, str]:
-    if setting in ("retention.ms", "retention.bytes"):
-        if _limit(have) > _limit(want):
-            return "refuse", "the cluster keeps records longer; weakening retention would delete them"
-        return "repair", "records would be deleted too early"
-    if setting in ("max.message.bytes", "min.insync.replicas") and have.isdigit() and int(have) > int(want):
-        return "same", "stricter or wider than declared: left alone"
-    if setting == "cleanup.policy" and want == "delete":
-        return "repair", "compaction would drop records that this log must keep"
-    return "repair", "weaker than declared"
-
-
-def _limit(text: str) -> int:
-    """Kafka's -1 means without limit."""
-    value = int(text) if text.lstrip("-").isdigit() else 0
-    return NO_LIMIT if value < 0 else value
+def _safety(settings: Settings) -> dict[str, str]:
+    return {"min.insync.replicas": str(max(1, settings.replication - 1))}

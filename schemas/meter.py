@@ -1,41 +1,113 @@
-"""A meter: which events count, with which value, how they add up, in which groups. Source: rating.md §9."""
+"""Meters: which events count, with which value, combined how, in which groups.
+
+Field names and meanings are those of rating.md §9.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field_validator
+
+from schemas.faults import Strict, contradiction
+from schemas.price import Dimension, Window
+from schemas.quantity import Percent, Quantity
+
+Aggregation = Literal[
+    "count", "sum", "min", "max", "avg", "latest", "unique_count", "weighted_sum", "percentile",
+    "prorated_sum", "prorated_unique_count",
+]  # fmt: skip
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$")]
-Dimension = Annotated[str, Field(min_length=1, max_length=200)]
-Values = Annotated[tuple[str | None, ...], Field(min_length=1)]
+"""What a meter, plan, rate card or tax rate is called in files, records and commands."""
+
+CARRIES_OVER = ("sum", "unique_count", "weighted_sum", "prorated_sum", "prorated_unique_count")
+COMBINES_OVER_WINDOWS = ("count", "sum", "min", "max")
 
 
-class Meter(BaseModel):
-    """Counts events, or sums one of their measures.
+def _dimension_value(value: object) -> object:
+    """Values of dimensions are compared as text; TOML has no null, so `{absent = true}` says it there."""
+    if value == {"absent": True}:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | Decimal) else value
 
-    `match` keeps events whose dimensions have a listed value (values OR, dimensions AND; `null` in a list means
-    absent); `exclude` drops events that match all keys of one entry.
-    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+Value = Annotated[str | None, BeforeValidator(_dimension_value)]
+Values = Annotated[tuple[Value, ...], Field(min_length=1)]
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class Meter(Strict):
+    """A quantity of usage: what the catalogue says of it is all there is to know."""
 
     id: Name
-    event_types: Annotated[tuple[str, ...], Field(min_length=1)]
-    aggregation: Literal["count", "sum"]
-    value: Dimension | None = Field(None, description="the measure that is summed")
+    name: str = ""
+    event_types: Annotated[
+        tuple[Dimension, ...],
+        BeforeValidator(_several),
+        Field(min_length=1, validation_alias=AliasChoices("event_types", "event_type")),
+    ]
+    aggregation: Aggregation
+    value: Annotated[str | None, Field(min_length=1, validate_default=True)] = None
+    """The field of the event's payload that is aggregated, or an arithmetic expression over fields."""
+    operation: str = "operation"
+    """For `unique_count`: the field that says `add` (also when absent) or `remove`."""
     group_by: tuple[Dimension, ...] = ()
     match: Mapping[Dimension, Values] = Field(default_factory=dict)
     exclude: tuple[Annotated[Mapping[Dimension, Values], Field(min_length=1)], ...] = ()
-    unit: str = Field("", description="what one unit is called on an invoice, such as tokens")
+    unit: str = ""
+    carry_over: bool = False
+    initial_value: Quantity | None = None
+    p: Annotated[Percent | None, Field(validate_default=True)] = None
+    window: Window | None = None
+    """The finest window that prices or commitments ask for; totals are kept at least this fine."""
 
-    @model_validator(mode="after")
-    def _fields_agree(self) -> Meter:
-        if self.aggregation == "sum" and self.value is None:
-            raise ValueError('value: a sum needs the measure that it sums, such as value = "tokens_in"')
-        if self.aggregation == "count" and self.value is not None:
-            raise ValueError(f"value: a count takes no measure; remove value = {self.value!r} or use aggregation = sum")
-        if len(set(self.group_by)) != len(self.group_by):
-            raise ValueError("group_by: a dimension stands in it twice")
-        return self
+    @field_validator("value")
+    @classmethod
+    def _value_where_needed(cls, value: str | None, info: ValidationInfo) -> str | None:
+        aggregation = info.data.get("aggregation")
+        if value is None and aggregation not in (None, "count"):
+            raise contradiction(f"is missing: {aggregation} needs the field whose values it combines")
+        if value is not None and aggregation == "count":
+            raise contradiction("must be left out: count counts events, whatever their values")
+        return value
+
+    @field_validator("group_by")
+    @classmethod
+    def _groups_differ(cls, group_by: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(group_by)) < len(group_by):
+            raise contradiction("must name each dimension once")
+        return group_by
+
+    @field_validator("carry_over")
+    @classmethod
+    def _carries_state(cls, carry_over: bool, info: ValidationInfo) -> bool:
+        aggregation = info.data.get("aggregation")
+        if carry_over and aggregation is not None and aggregation not in CARRIES_OVER:
+            raise contradiction(f"must be false: {aggregation} has no state; one of {', '.join(CARRIES_OVER)} has")
+        return carry_over
+
+    @field_validator("initial_value")
+    @classmethod
+    def _level_to_start_from(cls, value: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        aggregation = info.data.get("aggregation")
+        if value is not None and aggregation not in (None, "weighted_sum"):
+            raise contradiction(f"must be left out: only weighted_sum starts from a level, not {aggregation}")
+        return value
+
+    @field_validator("p")
+    @classmethod
+    def _which_percentile(cls, p: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        aggregation = info.data.get("aggregation")
+        if p is None and aggregation == "percentile":
+            raise contradiction("is missing: a percentile needs p, from 0 to 100")
+        if p is not None and aggregation not in (None, "percentile"):
+            raise contradiction(f"must be left out: {aggregation} has no percentile")
+        return p

@@ -1,83 +1,252 @@
-"""A plan: rate cards in one currency, billed by the period. Source: rating.md §2 and §3."""
+"""Plans: a set of rate cards in one currency, on one calendar grid. Versioned, never edited.
+
+Field names and defaults are those of rating.md §2 to §5; the TOML shape is the one shown in §3.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from collections import Counter
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from schemas.faults import Strict, contradiction, refuse
 from schemas.meter import Name
-from schemas.money import currency
-from schemas.price import Flat, Price
+from schemas.money import Currency, currency
+from schemas.price import Bucketed, Flat, Package, Percentage, Price, Window
+from schemas.quantity import ONE, NonNegative, Percent, Positive
 
 Unit = Literal["day", "week", "month", "quarter", "half_year", "year"]
+Anchor = Literal["subscription", "calendar"] | date
+Prorated = Literal["fee", "minimum", "commitment", "free_units", "maximum"]
 
 
-class Interval(BaseModel):
-    """`count` calendar units of the customer's local time."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    unit: Unit = "month"
-    count: Annotated[int, Field(ge=1, le=1200)] = 1
+_SPAN = re.compile(r"(\d+) ?(s|min|h|d)")
+_SPAN_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 
 
-class Proration(BaseModel):
-    """A recurring fee is owed for the days served, by local dates."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    basis: Literal["day"] = "day"
+def _span(value: object) -> object:
+    """ "6 h", "90 min", "2 d" or "30 s" as a length of time; anything else is pydantic's to read (ISO 8601, "PT6H")."""
+    matched = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    return timedelta(**{_SPAN_UNITS[matched[2]]: int(matched[1])}) if matched else value
 
 
-class RateCard(BaseModel):
-    """A meter with its price in a plan; without a meter, a fee."""
+class Interval(Strict):
+    """How often a grid has a boundary: every `count` units of local calendar time."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: Name
-    name: str = Field("", description="what the invoice line says; default: the id")
-    meter: Name | None = None
-    timing: Literal["arrears"] = "arrears"
-    price: Price
-    proration: Proration | Literal[False] = Field(default_factory=Proration)
-
-    @model_validator(mode="after")
-    def _usage_has_a_meter(self) -> RateCard:
-        if self.meter is None and not isinstance(self.price, Flat):
-            raise ValueError(f"meter: a {self.price.model} price needs a meter; name one, or use a flat price")
-        if self.meter is not None and isinstance(self.price, Flat):
-            raise ValueError("meter: a flat price does not depend on usage; remove the meter")
-        return self
+    unit: Unit
+    count: Annotated[int, Field(ge=1, strict=True)] = 1
 
 
-class Plan(BaseModel):
-    """A set of rate cards and fees. Its version is derived from its content; a running subscription keeps its version.
+class UnitConversion(Strict):
+    """The cumulative quantity divided or multiplied by a factor, then rounded to `precision` decimals."""
 
-    `grace`: how long after its end a period stays open for late usage. `anchor`: `subscription` = the grid of periods
-    starts with the subscription, `calendar` = with the calendar unit that holds its start.
-    """
+    operation: Literal["divide", "multiply"] = "divide"
+    factor: Positive
+    rounding: Literal["none", "ceiling", "floor", "half_up"] = "none"
+    precision: Annotated[int, Field(ge=-30, le=30)] = 0
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class Commitment(Strict):
+    """What is owed at least, and what use beyond it costs: `overage_factor` times the price."""
+
+    amount: NonNegative | None = None
+    quantity: Annotated[NonNegative | None, Field(validate_default=True)] = None
+    overage_factor: NonNegative = ONE
+    per: Literal["period"] | Window | Interval = "period"
+    true_up: bool | None = None
+    """Whether what is missing is billed; by default for periods and terms, not for windows."""
+
+    @field_validator("quantity")
+    @classmethod
+    def _one_of_two(cls, quantity: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        if "amount" in info.data and (quantity is None) == (info.data["amount"] is None):
+            raise contradiction("give either amount or quantity, not both and not neither")
+        return quantity
+
+    @property
+    def trues_up(self) -> bool:
+        """Whether an unused rest is billed on the final slice."""
+        return self.true_up if self.true_up is not None else self.per == "period" or isinstance(self.per, Interval)
+
+
+class Proration(Strict):
+    """How a charge shrinks when only a part of its period is served, and which of its amounts do."""
+
+    basis: Literal["day", "second"] = "day"
+    applies_to: tuple[Prorated, ...] = ("fee", "minimum", "commitment")
+
+
+class RateCard(Strict):
+    """A fee, or a meter with its price, and what modifies it."""
 
     id: Name
     name: str = ""
+    meter: Name | None = None
+    price: Price
+    timing: Annotated[Literal["advance", "arrears"], Field(validate_default=True)] = "arrears"
+    interval: Interval | None = None
+    one_time: bool = False
+    tax_rates: tuple[Name, ...] = ()
+    unit_conversion: UnitConversion | None = None
+    free_units: NonNegative | None = None
+    free_units_reset: Literal["period"] | Window = "period"
+    percentage_discount: Percent | None = None
+    maximum: NonNegative | None = None
+    minimum: NonNegative | None = None
+    commitment: Commitment | None = None
+    proration: Proration | Literal[False] = Proration()
+
+    @field_validator("price")
+    @classmethod
+    def _price_has_its_input(cls, price: Price, info: ValidationInfo) -> Price:
+        if info.data.get("meter", "") is None and not isinstance(price, Flat):
+            raise contradiction(f"a {price.model} price needs a meter; a fee without one is flat")
+        return price
+
+    @field_validator("timing")
+    @classmethod
+    def _usage_in_arrears(cls, timing: str, info: ValidationInfo) -> str:
+        if timing == "advance" and info.data.get("meter") is not None:
+            raise contradiction('must be "arrears": usage is known only when its period has ended')
+        return timing
+
+    @field_validator("one_time")
+    @classmethod
+    def _one_time_fee(cls, one_time: bool, info: ValidationInfo) -> bool:
+        if one_time and info.data.get("meter") is not None:
+            raise contradiction("must be false: only fees, rate cards without a meter, are charged once")
+        return bool(one_time)
+
+    @field_validator("unit_conversion", "free_units")
+    @classmethod
+    def _needs_a_quantity(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and isinstance(info.data.get("price"), Flat):
+            raise contradiction("must be left out: a flat price has no quantity")
+        return value
+
+    @field_validator("free_units")
+    @classmethod
+    def _free_once(cls, free_units: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        price = info.data.get("price")
+        if free_units is not None and _has_free_units(price):
+            raise contradiction("must be left out: the price has free units of its own")
+        return free_units
+
+    @field_validator("minimum")
+    @classmethod
+    def _below_the_maximum(cls, minimum: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        maximum = info.data.get("maximum")
+        if minimum is not None and maximum is not None and maximum < minimum:
+            raise contradiction(f"must be at most the maximum, {maximum}")
+        return minimum
+
+    @field_validator("commitment")
+    @classmethod
+    def _commitment_alone(cls, commitment: Commitment | None, info: ValidationInfo) -> Commitment | None:
+        beside = [key for key in ("maximum", "minimum") if info.data.get(key) is not None]
+        if commitment is not None and beside:
+            raise contradiction(f"must be left out beside {' and '.join(beside)}: both bound the same amount")
+        return commitment
+
+
+def _has_free_units(price: Price | None) -> bool:
+    if isinstance(price, Package):
+        return price.free_units > 0
+    if isinstance(price, Bucketed):
+        return price.free_units_per_bucket > 0 or _has_free_units(price.price)
+    return isinstance(price, Percentage) and not (price.free_events is None and price.free_amount is None)
+
+
+class PlanCommitment(Strict):
+    """What all fees of a period come to at least, prorated like a fee; the rest is trued up."""
+
+    amount: NonNegative
+
+
+class Plan(Strict):
+    """Everything a subscription is charged, in one currency, on one grid."""
+
+    id: Name
+    version: int | None = None
+    name: str = ""
     currency: str
-    interval: Interval = Interval()
-    anchor: Literal["subscription", "calendar"] = "subscription"
-    grace: timedelta = Field(timedelta(hours=6), ge=timedelta(0), le=timedelta(days=60))
+    minor_units: Annotated[int | None, Field(ge=0, strict=True, validate_default=True)] = None
+    """The scale of a custom unit; left out for ISO 4217 currencies."""
+    interval: Interval = Interval(unit="month")
+    billing_day: Annotated[int | None, Field(ge=1, le=31, strict=True)] = None
+    anchor: Annotated[Anchor | None, Field(validate_default=True)] = None
+    """`subscription` unless `billing_day` says otherwise."""
+    grace: Annotated[timedelta, BeforeValidator(_span), Field(ge=timedelta(0))] = timedelta(hours=6)
+    """How long after its end a period stays open."""
+    tax_behavior: Literal["exclusive", "inclusive"] = "exclusive"
+    tax_rates: tuple[Name, ...] = ()
+    commitment: PlanCommitment | None = None
+    thresholds: tuple[Positive, ...] = ()
+    recurring_threshold: Positive | None = None
+    threshold_base: Literal["unbilled", "lifetime"] = "unbilled"
+    on_cancel: Literal["credit", "refund", "forfeit"] = "credit"
+    free_units_on_change: Literal["prorate", "restart"] = "prorate"
+    zero_invoices: Literal["issue", "skip"] = "issue"
     rate_cards: Annotated[tuple[RateCard, ...], Field(min_length=1)]
 
-    @field_validator("currency")
+    @field_validator("minor_units")
     @classmethod
-    def _known_currency(cls, code: str) -> str:
-        return currency(code).code
+    def _known_currency(cls, minor_units: int | None, info: ValidationInfo) -> int | None:
+        if "currency" in info.data:
+            _currency(info.data["currency"], minor_units)
+        return minor_units
 
-    @model_validator(mode="after")
-    def _distinct_cards(self) -> Plan:
-        ids = [card.id for card in self.rate_cards]
-        doubled = sorted({name for name in ids if ids.count(name) > 1})
-        if doubled:
-            raise ValueError(f"rate_cards: {doubled[0]} stands there twice; ids are unique in a plan")
-        return self
+    @field_validator("billing_day")
+    @classmethod
+    def _day_of_month(cls, billing_day: int | None, info: ValidationInfo) -> int | None:
+        interval = info.data.get("interval")
+        if billing_day is not None and interval is not None and interval.unit in ("day", "week"):
+            raise contradiction(f"must be left out: an interval in {interval.unit}s has no day of the month")
+        return billing_day
+
+    @field_validator("anchor")
+    @classmethod
+    def _one_anchor(cls, anchor: Anchor | None, info: ValidationInfo) -> Anchor | None:
+        if anchor is not None and info.data.get("billing_day") is not None:
+            raise contradiction("give either anchor or billing_day, not both")
+        return anchor
+
+    @field_validator("thresholds")
+    @classmethod
+    def _thresholds_ascend(cls, thresholds: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
+        pairs = pairwise(thresholds)
+        refuse(
+            "thresholds",
+            [
+                ((index,), f"must be greater than {before} (thresholds ascend)", str(value))
+                for index, (before, value) in enumerate(pairs, start=1)
+                if value <= before
+            ],
+        )
+        return thresholds
+
+    @field_validator("rate_cards")
+    @classmethod
+    def _ids_differ(cls, rate_cards: tuple[RateCard, ...]) -> tuple[RateCard, ...]:
+        seen: Counter[str] = Counter()
+        faults: list[tuple[tuple[str | int, ...], str, object]] = []
+        for index, card in enumerate(rate_cards):
+            if seen[card.id]:
+                faults.append(((index, "id"), f"must differ: {card.id!r} is the id of an earlier rate card", card.id))
+            seen[card.id] += 1
+        refuse("rate_cards", faults)
+        return rate_cards
+
+    @property
+    def money(self) -> Currency:
+        """The currency with its minor units."""
+        return _currency(self.currency, self.minor_units)
+
+
+def _currency(code: str, minor_units: int | None) -> Currency:
+    return currency(code, None if minor_units is None else {code: minor_units})

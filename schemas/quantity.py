@@ -5,9 +5,11 @@ Source: rating.md §0.1, §1.
 
 from __future__ import annotations
 
+import functools
 import json
-from decimal import Context, Decimal, InvalidOperation
-from typing import Annotated, Any
+from collections.abc import Callable
+from decimal import Context, Decimal, InvalidOperation, localcontext
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -16,6 +18,21 @@ EXACT = Context(prec=60)
 ZERO = Decimal(0)
 ONE = Decimal(1)
 HUNDRED = Decimal(100)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def exactly(calculation: Callable[P, R]) -> Callable[P, R]:
+    """Runs a calculation in the EXACT context: Python's default one rounds every operation to 28 digits."""
+
+    @functools.wraps(calculation)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with localcontext(EXACT):
+            return calculation(*args, **kwargs)
+
+    return run
+
 
 # Beyond these a number is a mistake or an attack: "1e999999" would be a million characters long.
 MAX_MAGNITUDE = 60
@@ -60,10 +77,33 @@ def plain(value: Decimal) -> str:
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
-Amount = Annotated[
-    Decimal,
-    BeforeValidator(read_decimal),
-    PlainSerializer(lambda value: format(value, "f"), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["49.50"]}),
+
+def money_text(value: Decimal) -> str:
+    """The text of a rounded amount: no exponent, its minor units kept ("49.00"), no negative zero."""
+    return format(value if value else abs(value), "f")
+
+
+def read_json(text: str | bytes) -> Any:
+    """A JSON document with every number at its literal value. Raises ValueError for NaN, Infinity and broken JSON."""
+    return json.loads(text, parse_float=Decimal, parse_constant=_refused_constant)
+
+
+def _refused_constant(name: str) -> Decimal:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "number"}]})
+
+Quantity = Annotated[
+    Decimal, BeforeValidator(exact), PlainSerializer(plain, return_type=str, when_used="json"), _SCHEMA
 ]
-"""A rounded amount of money; a string with all decimals of its currency in JSON."""
+"""An exact number of any sign; on the wire a string without trailing zeros."""
+
+Amount = Annotated[
+    Decimal, BeforeValidator(exact), PlainSerializer(money_text, return_type=str, when_used="json"), _SCHEMA
+]
+"""A rounded amount of money; on the wire a string with the currency's minor units."""
+
+NonNegative = Annotated[Quantity, Field(ge=0)]
+Positive = Annotated[Quantity, Field(gt=0)]
+Percent = Annotated[Quantity, Field(ge=0, le=100)]

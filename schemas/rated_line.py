@@ -1,20 +1,27 @@
-"""One rated line, with enough in it to compute it again without the catalogue. Source: rating.md §10."""
+"""One rated line, with enough in it to compute it again without the catalogue. Source: rating.md §10.
+
+The parts are plain frozen dataclasses: rating makes several per line, for hundreds of thousands of lines.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from schemas.faults import Strict
 from schemas.period import Period
+from schemas.plan import Commitment, UnitConversion
 from schemas.price import Price
-from schemas.quantity import Amount, Quantity
+from schemas.quantity import ZERO, Amount, Quantity
+
+Kind = Literal["fee", "usage", "top_up"]
 
 
-class TierUse(BaseModel):
-    """Units that one tier priced: units × unit_price + flat_fee = amount, exactly."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+@dataclass(frozen=True, slots=True)
+class TierUse:
+    """Units that one tier priced: units x unit_price + flat_fee = amount, exactly."""
 
     up_to: Quantity | None
     units: Quantity
@@ -23,48 +30,143 @@ class TierUse(BaseModel):
     amount: Quantity
 
 
-class GroupUse(BaseModel):
-    """The part of a line's quantity that one combination of group-by values used."""
+@dataclass(frozen=True, slots=True)
+class BucketUse:
+    """What one window or group cost, priced alone after its own free units."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    window: Period | None
+    values: Mapping[str, str | None]
+    quantity: Quantity
+    billed_quantity: Quantity
+    amount: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionUse:
+    """What a percentage price made of the transactions; amounts before the bounds per event."""
+
+    events: int
+    paid_events: int
+    free_amount: Quantity
+    rate_amount: Quantity
+    fixed_amount: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class GroupUse:
+    """The part of a line's quantity that one combination of group-by values used."""
 
     values: Mapping[str, str | None]
     quantity: Quantity
     events: int
 
 
-class ProrationUse(BaseModel):
-    """The part of a fee that is owed: numerator ÷ denominator, in `basis`."""
+@dataclass(frozen=True, slots=True)
+class ProrationUse:
+    """The part of a period that was served: numerator / denominator, in local days or in elapsed seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    numerator: Quantity
+    denominator: Quantity
+    basis: Literal["day", "second"] = "day"
 
-    numerator: int
-    denominator: int
-    basis: str
+    @property
+    def is_full(self) -> bool:
+        """Whether all of the period was served."""
+        return self.numerator == self.denominator
 
 
-class RatedLine(BaseModel):
-    """What one charge costs for one group of usage in one served span; rounded once, here."""
+@dataclass(frozen=True, slots=True)
+class LineDiscount:
+    """An amount taken off a line, and by what."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: Literal["percentage_discount", "maximum", "trial"]
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentUse:
+    """How a commitment was used up to the end of the slice: utilized + overage + true_up = the amount billed so far."""
+
+    commitment: Quantity
+    utilized: Amount
+    overage: Amount
+    true_up: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class StageAmounts:
+    """The stages of a charge up to a moment (rating.md §3), each rounded: what a slice bills are differences of them."""
+
+    gross: Amount = ZERO
+    discount: Amount = ZERO
+    cap_discount: Amount = ZERO
+    top_up: Amount = ZERO
+
+    @property
+    def capped(self) -> Decimal:
+        """Gross less both discounts."""
+        return self.gross - self.discount - self.cap_discount
+
+    @property
+    def total(self) -> Decimal:
+        """All that is owed: the capped amount and the top-up to the minimum."""
+        return self.capped + self.top_up
+
+
+class Modifiers(Strict):
+    """The modifiers of the rate card that shaped a line; None for those it does not have."""
+
+    unit_conversion: UnitConversion | None = None
+    free_units: Quantity | None = None
+    free_units_reset: str = "period"
+    percentage_discount: Quantity | None = None
+    maximum: Quantity | None = None
+    minimum: Quantity | None = None
+    commitment: Commitment | None = None
+
+
+class RatedLine(Strict):
+    """What one charge costs for one group of usage in one served span; rounded once, here.
+
+    `amount` = `gross` less all `discounts` (for a commitment: the parts of it) and is the only one in sums;
+    `amount_exact` is the amount before its rounding, for the audit. In a slice that is not the first, quantities and
+    tiers are those of the whole period so far, `previous` is what earlier slices billed, and gross, discounts and
+    amounts are the differences.
+    """
 
     charge: str
     name: str
+    kind: Kind
     meter: str | None
     meter_version: str | None
+    aggregation: str | None
+    price_version: str | None
     period: Period
     service: Period
     time_zone: str
     currency: str
     minor_units: int
     price: Price
+    modifiers: Modifiers | None
+    dimensions: Mapping[str, str | None]
+    """Which group of a price by dimension this is; empty for other prices."""
     quantity: Quantity
+    converted_quantity: Quantity
+    billed_quantity: Quantity
     unit: str
+    unit_price: Quantity
+    """amount / billed quantity, for display only; 0 for a quantity of 0."""
     events: int
     invalid_events: int
     groups: tuple[GroupUse, ...]
-    billed_quantity: Quantity
     tiers: tuple[TierUse, ...]
+    buckets: tuple[BucketUse, ...]
+    transactions: TransactionUse | None
     proration: ProrationUse | None
+    commitment: CommitmentUse | None
+    previous: StageAmounts | None
+    gross: Amount
+    discounts: tuple[LineDiscount, ...]
     amount_exact: Quantity
     amount: Amount
+    tax_rates: tuple[str, ...]

@@ -5,18 +5,18 @@
 -- there is no time-to-live and no CHECK constraint: one bad row would reject its whole block.
 CREATE TABLE events (
   type LowCardinality(String) COMMENT 'CloudEvents type: what happened',
-  subject String CODEC(ZSTD(1)) COMMENT 'who or what used it',
-  ts DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'event time, floored to milliseconds',
+  subject String COMMENT 'who or what used it' CODEC(ZSTD(1)),
+  ts DateTime64(3, 'UTC') COMMENT 'event time, floored to milliseconds' CODEC(Delta, ZSTD(1)),
   source LowCardinality(String) COMMENT 'the producer; identity is (source, id)',
   id String CODEC(ZSTD(1)),
   k_epoch UInt8 DEFAULT 0 COMMENT 'raised when a topic is re-created and adopted',
   k_partition UInt16,
-  inv_offset UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'bitNot(offset): the smallest offset has the greatest version',
-  data String CODEC(ZSTD(1)) COMMENT 'the payload as received: the truth',
-  exact String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'data with numbers as exact decimal strings, only where reading data through a double would change one; else empty',
+  inv_offset UInt64 COMMENT 'bitNot(offset): the smallest offset has the greatest version' CODEC(Delta, ZSTD(1)),
+  data String COMMENT 'the payload as received: the truth' CODEC(ZSTD(1)),
+  exact String DEFAULT '' COMMENT 'data with numbers as exact decimal strings, only where reading data through a double would change one; else empty' CODEC(ZSTD(1)),
   flags UInt8 DEFAULT 0 COMMENT '1 a number had more than 12 decimals and was rounded, 2 key differs from subject, 4 time taken from the broker',
-  sequence String DEFAULT '' CODEC(ZSTD(1)) COMMENT 'CloudEvents sequence, per source; empty if absent',
-  appended_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)) COMMENT 'broker time of the record',
+  sequence String DEFAULT '' COMMENT 'CloudEvents sequence, per source; empty if absent' CODEC(ZSTD(1)),
+  appended_at DateTime64(3, 'UTC') COMMENT 'broker time of the record' CODEC(Delta, ZSTD(1)),
   k_offset UInt64 ALIAS bitNot(inv_offset)
 ) ENGINE = ReplacingMergeTree(inv_offset)
 PARTITION BY toYYYYMMDD(ts)
@@ -93,7 +93,7 @@ CREATE TABLE ledger (
   corrections UInt64,
   dead_letters UInt64,
   controls UInt64 COMMENT 'offsets without a record: transaction markers, aborted or compacted records',
-  panes Array(UInt32) CODEC(ZSTD(1)) COMMENT 'five-minute panes (unix time / 300) touched by this row''s range',
+  panes Array(UInt32) COMMENT 'five-minute panes (unix time / 300) touched by this row''s range' CODEC(ZSTD(1)),
   last_hash UInt64 COMMENT 'hash of the last record: tells a truncated or re-created log',
   appended_at DateTime64(3, 'UTC') COMMENT 'broker time of the last record'
 ) ENGINE = ReplacingMergeTree

@@ -6,12 +6,12 @@ CREATE TABLE pane_totals (
   meter LowCardinality(String),
   meter_version LowCardinality(String),
   subject String CODEC(ZSTD(1)),
-  pane DateTime('UTC') CODEC(Delta, ZSTD(1)) COMMENT 'start of the five minutes',
-  grp String CODEC(ZSTD(1)) COMMENT 'group-by values as a JSON array in the meter''s order; null where absent',
+  pane DateTime('UTC') COMMENT 'start of the five minutes' CODEC(Delta, ZSTD(1)),
+  grp String COMMENT 'group-by values as a JSON array in the meter''s order; null where absent' CODEC(ZSTD(1)),
   events UInt64 CODEC(T64, ZSTD(1)),
-  invalid UInt64 CODEC(T64, ZSTD(1)) COMMENT 'events whose value the meter cannot use: counted here, left out of total',
+  invalid UInt64 COMMENT 'events whose value the meter cannot use: counted here, left out of total' CODEC(T64, ZSTD(1)),
   total Decimal(38, 12) CODEC(ZSTD(1)),
-  coverage UInt64 CODEC(ZSTD(1)) COMMENT 'sum of the vector read before the totals were'
+  coverage UInt64 COMMENT 'sum of the vector read before the totals were' CODEC(ZSTD(1))
 ) ENGINE = ReplacingMergeTree(coverage)
 PARTITION BY toYYYYMM(pane)
 ORDER BY (meter, meter_version, subject, pane, grp);

@@ -1,0 +1,110 @@
+"""Whether the deployment is well, section by section, and what to do next.
+
+`tally status` shows every section; bare `tally` shows the next step of the first section that needs one. A section is
+computed from live services; it is asked only when the sections before it let it be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agents.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of the status. `needed` stops the sections after it: they could not be asked."""
+
+    name: str
+    healthy: bool
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+    next_step: str = ""
+    needed: bool = False
+
+
+def _services(settings: Settings) -> Section:
+    """What answers where, whether it runs here under our supervisor or elsewhere."""
+    from deploy.local import status
+
+    rows: list[tuple[object, ...]] = []
+    for service in status(settings.home):
+        memory = f"{service.resident_bytes / 1e6:,.0f} MB" if service.resident_bytes else ""
+        rows.append((service.name, service.state, service.pid or "", memory, service.detail))
+    answering = {"Kafka": _answers(settings.kafka.split(",")[0]), "ClickHouse": _answers(settings.clickhouse)}
+    for name, answers in answering.items():
+        address = settings.kafka if name == "Kafka" else settings.clickhouse
+        rows.append((f"{name} at {address}", "answers" if answers else "does not answer", "", "", ""))
+    failed = any(row[1] == "failed" for row in rows)
+    return Section(
+        "services",
+        all(answering.values()) and not failed,
+        ("service", "state", ">pid", ">memory", "detail"),
+        tuple(rows),
+        next_step="tally up" if not all(answering.values()) else "",
+        needed=not all(answering.values()),
+    )
+
+
+def _answers(address: str) -> bool:
+    """Whether something accepts a connection at `host:port` or `http://host:port`."""
+    import socket
+    from urllib.parse import urlsplit
+
+    place = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        with socket.create_connection((place.hostname or "", place.port or 8123), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _topics(settings: Settings) -> Section:
+    import asyncio
+
+    from agents.topic_admin import inspect
+    from agents.topics import compare, declared
+
+    topics = declared(settings)
+    findings = [f for f in compare(topics, asyncio.run(inspect(settings, topics))) if f.verdict != "same"]
+    rows = tuple((f.topic, f.setting, f.declared, f.found, f.verdict) for f in findings)
+    missing = any(f.verdict == "create" for f in findings)
+    return Section(
+        "topics",
+        not findings,
+        ("topic", "setting", "declared", "found", "verdict"),
+        rows,
+        next_step="tally topics" if findings else "",
+        needed=missing,
+    )
+
+
+def _tables(settings: Settings) -> Section:
+    from agents.store.migrations import migrate
+
+    steps = migrate(settings, dry_run=True)
+    rows = tuple((step.migration.file, step.statement) for step in steps)
+    return Section(
+        "tables",
+        not steps,
+        ("pending migration", ">statement"),
+        rows,
+        next_step="tally migrate" if steps else "",
+        needed=bool(steps),
+    )
+
+
+# Sections of the billing line are appended here by its own module.
+SECTIONS: list[Callable[[Settings], Section]] = [_services, _topics, _tables]
+
+
+def sections(settings: Settings) -> Iterator[Section]:
+    """Every section that can be asked, in order; stops after one that the rest needs."""
+    for ask in SECTIONS:
+        section = ask(settings)
+        yield section
+        if section.needed:
+            return

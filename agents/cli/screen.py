@@ -1,0 +1,146 @@
+"""What a person sees: tables on standard output, progress on standard error; JSON for programs.
+
+On a terminal a wait is a bar with a live rate; elsewhere it is plain lines, at most one every two seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+PLAIN_WIDTH = 160
+PLAIN_EVERY_S = 2
+
+
+class Wait:
+    """One piece of work under way: how far it is, and at which rate."""
+
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0
+        self._began = time.monotonic()
+
+    def advance(self, by: int = 1) -> None:
+        """So many more units are done."""
+        self.to(self.done + by)
+
+    def to(self, done: int, note: str = "") -> None:
+        """So many units are done in all; `note` says what is happening now."""
+        self.done = done
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self._began
+
+    def summary(self) -> str:
+        """What was done, in one line, with the rate where there is something to count."""
+        if self.done <= 1:
+            return f"{self.what} ({self.seconds:.1f} s)"
+        rate = self.done / max(self.seconds, 0.001)
+        return f"{self.what}: {self.done:,} {self.unit} in {self.seconds:.1f} s, {rate:,.0f}/s".replace("  ", " ")
+
+
+class _Bar(Wait):
+    def __init__(self, progress: Progress, what: str, total: int | None, unit: str) -> None:
+        super().__init__(what, total, unit)
+        self._progress = progress
+        self._task: TaskID = progress.add_task(what, total=total, rate="", note="", unit=unit)
+
+    def to(self, done: int, note: str = "") -> None:
+        self.done = done
+        rate = f"{done / max(self.seconds, 0.001):,.0f} {self.unit}/s" if done > 1 else ""
+        self._progress.update(self._task, completed=done, rate=rate, note=note)
+
+
+class _Lines(Wait):
+    def __init__(self, stream: IO[str], what: str, total: int | None, unit: str) -> None:
+        super().__init__(what, total, unit)
+        self._stream = stream
+        self._printed = time.monotonic()
+        print(f"{what} …", file=stream, flush=True)
+
+    def to(self, done: int, note: str = "") -> None:
+        self.done = done
+        if time.monotonic() - self._printed < PLAIN_EVERY_S:
+            return
+        self._printed = time.monotonic()
+        of = f" of {self.total:,}" if self.total else ""
+        rate = f", {done / max(self.seconds, 0.001):,.0f}/s" if done > 1 else ""
+        print(f"  {done:,}{of} {self.unit}{rate}{' · ' + note if note else ''}", file=self._stream, flush=True)
+
+
+class Screen:
+    """Where a command writes. `json_only` keeps standard output free of everything but JSON."""
+
+    def __init__(self, *, json_only: bool = False) -> None:
+        self.json_only = json_only
+        self.terminal = sys.stderr.isatty()
+        self._download: Wait | None = None
+        self._downloads = 0
+        self._open: list[object] = []
+
+    def say(self, line: str = "") -> None:
+        """One line for a person."""
+        print(line, file=sys.stderr if self.json_only else sys.stdout, flush=True)
+
+    def document(self, content: object) -> None:
+        """One JSON document for a program."""
+        print(json.dumps(content, ensure_ascii=False, default=str), flush=True)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table for a person; a column whose name begins with `>` is aligned to the right."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+        for column in columns:
+            table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(str(cell) for cell in row))
+        self.console().print(table)
+
+    def console(self) -> Console:
+        """A rich console on the stream for people: as wide as the terminal, or wide enough where there is none."""
+        from rich.console import Console
+
+        stream = sys.stderr if self.json_only else sys.stdout
+        return Console(file=stream, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False)
+
+    @contextmanager
+    def wait(self, what: str, total: int | None = None, unit: str = "") -> Iterator[Wait]:
+        """A wait with its progress; at the end one line says what was done and how fast."""
+        if not self.terminal:
+            lines = _Lines(sys.stderr, what, total, unit)
+            yield lines
+            print(f"  ✓ {lines.summary()}", file=sys.stderr, flush=True)
+            return
+        with _bars() as progress:
+            bar = _Bar(progress, what, total, unit)
+            yield bar
+        print(f"  ✓ {bar.summary()}", file=sys.stderr, flush=True)
+
+
+def _bars() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+        console=Console(stderr=True),
+        transient=True,
+    )

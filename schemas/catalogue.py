@@ -1,0 +1,22 @@
+"""The catalogue: meters and the plans that price them."""
+
+from __future__ import annotations
+
+from schemas.faults import Strict
+from schemas.meter import Meter
+from schemas.plan import Plan
+
+
+class Catalogue(Strict):
+    """Everything that was loaded together; checked as a whole by `pipeline.catalogue_validation`."""
+
+    meters: tuple[Meter, ...] = ()
+    plans: tuple[Plan, ...] = ()
+
+    def meter(self, meter_id: str) -> Meter | None:
+        """The meter of an id, if it is there."""
+        return next((meter for meter in self.meters if meter.id == meter_id), None)
+
+    def plan(self, plan_id: str) -> Plan | None:
+        """The plan of an id, if it is there."""
+        return next((plan for plan in self.plans if plan.id == plan_id), None)
