@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -84,9 +84,6 @@ class Screen:
     def __init__(self, *, json_only: bool = False) -> None:
         self.json_only = json_only
         self.terminal = sys.stderr.isatty()
-        self._download: Wait | None = None
-        self._downloads = 0
-        self._open: list[object] = []
 
     def say(self, line: str = "") -> None:
         """One line for a person."""
@@ -114,6 +111,10 @@ class Screen:
 
         stream = sys.stderr if self.json_only else sys.stdout
         return Console(file=stream, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False)
+
+    def downloads(self) -> Downloads:
+        """Progress for the local services."""
+        return Downloads(self)
 
     @contextmanager
     def wait(self, what: str, total: int | None = None, unit: str = "") -> Iterator[Wait]:
@@ -144,3 +145,31 @@ def _bars() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
+
+
+class Downloads:
+    """What the local services tell about their work, as waits of a screen."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._open = ExitStack()
+        self._wait: Wait | None = None
+
+    def say(self, line: str) -> None:
+        """One line for the reader."""
+        self._screen.say(line)
+
+    def begin(self, what: str, total: int) -> None:
+        """Starts a piece of work of `total` bytes."""
+        self.end()
+        self._wait = self._open.enter_context(self._screen.wait(what, total, "bytes"))
+
+    def advance(self, done: int) -> None:
+        """So many bytes are done, in all."""
+        if self._wait is not None:
+            self._wait.to(done)
+
+    def end(self) -> None:
+        """The piece of work is done."""
+        self._wait = None
+        self._open.close()

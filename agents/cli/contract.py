@@ -1,0 +1,35 @@
+"""`tally schemas`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FOLDER = Path("schemas/json")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    from agents.cli.frame import PRODUCE
+
+    app.command("schemas", rich_help_panel=PRODUCE, epilog="Example: tally schemas --check")(schemas)
+
+
+def schemas(
+    folder: Annotated[Path, typer.Argument(help="Where the files go.")] = FOLDER,
+    check: Annotated[bool, typer.Option("--check", help="Compare only; exit code 5 if a file differs.")] = False,
+) -> None:
+    """Export a JSON Schema per message of the contract."""
+    from agents.cli.failures import ProofFailed
+    from agents.contract import differences, export
+
+    if not check:
+        for file in export(folder):
+            typer.echo(file)
+        return
+    found = differences(folder)
+    if found:
+        raise ProofFailed(f"{folder} is not what the code says; run `tally schemas`:\n  " + "\n  ".join(found))
+    typer.echo(f"{folder}: every schema is what the code says.")

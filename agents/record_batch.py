@@ -1,0 +1,52 @@
+"""Consecutive records of one partition, as one value: what an agent of a batch topic receives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """The records of `[first_offset, next_offset)` of a partition, as columns.
+
+    There may be fewer records than offsets: transaction markers, aborted and compacted records have an offset but no
+    record. A batch without any record still moves coverage on.
+    """
+
+    topic: str
+    partition: int
+    first_offset: int
+    next_offset: int
+    offsets: Sequence[int]
+    timestamps: Sequence[int]
+    keys: Sequence[bytes | None]
+    headers: Sequence[Headers]
+    values: Sequence[bytes | None]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def since(self, offset: int) -> RecordBatch:
+        """The part from an offset on; the batch itself if it begins there or later."""
+        if offset <= self.first_offset:
+            return self
+        start = next((index for index, found in enumerate(self.offsets) if found >= offset), len(self.offsets))
+        return RecordBatch(
+            self.topic,
+            self.partition,
+            offset,
+            self.next_offset,
+            self.offsets[start:],
+            self.timestamps[start:],
+            self.keys[start:],
+            self.headers[start:],
+            self.values[start:],
+        )
+
+
+def empty_batch(topic: str, partition: int, first_offset: int, next_offset: int) -> RecordBatch:
+    """Offsets that hold no record."""
+    return RecordBatch(topic, partition, first_offset, next_offset, (), (), (), (), ())
