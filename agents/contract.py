@@ -43,9 +43,7 @@ def differences(folder: Path) -> tuple[str, ...]:
     """Which files of a folder are not what the code exports: changed, missing or left over."""
     exported = json_schemas()
     there = {file.name for file in folder.glob("*.schema.json")}
-    changed = {
-        name for name, text in exported.items() if name in there and (folder / name).read_text("utf-8") != text
-    }
+    changed = {name for name, text in exported.items() if name in there and (folder / name).read_text("utf-8") != text}
     return (
         *(f"{name}: differs" for name in sorted(changed)),
         *(f"{name}: missing" for name in sorted(exported.keys() - there)),

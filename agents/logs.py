@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.partitioner import murmur2
 
 from agents.settings import Settings
-from agents.topics import KafkaUnavailable
+from agents.topics import KafkaRefused, KafkaUnavailable, TopicMissing
 
 IDLE_MS = 300
 
@@ -30,6 +31,11 @@ class LogRecord:
     headers: tuple[tuple[str, bytes], ...]
 
 
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key among `partitions`: murmur2, as every Kafka client counts."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
 class Logs:
     """A producer and readers on one cluster; names are given without the prefix."""
 
@@ -39,6 +45,7 @@ class Logs:
         self._reader: AIOKafkaConsumer | None = None
         # One reader is shared: its assignment and its seeks belong together.
         self._reading = asyncio.Lock()
+        self._counts: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,23 +106,38 @@ class Logs:
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> Any:
         """Hands a record to the producer; the future that it returns ends with the broker's answer."""
+        await self.partitions(topic)
         producer = await self.producer()
         name = self._settings.topic_prefix + topic
         return await producer.send(name, value=value, key=key, partition=partition, headers=list(headers))
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has."""
-        producer = await self.producer()
+        """How many partitions a topic has. Raises TopicMissing at once: a client that asks by name waits 40 s."""
+        if topic not in self._counts:
+            counts = await self._all_partitions()
+            name = self._settings.topic_prefix + topic
+            if name not in counts:
+                raise TopicMissing(f"topic {name} is not there: create it with: tally topics")
+            self._counts[topic] = counts[name]
+        return self._counts[topic]
+
+    async def _all_partitions(self) -> dict[str, int]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
         try:
-            return len(await producer.partitions_for(self._settings.topic_prefix + topic))
-        except KafkaError as error:
-            raise KafkaUnavailable(f"topic {topic} is not there ({error!r}): create it with: tally topics") from error
+            await admin.start()
+            return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+        except (KafkaError, OSError) as error:
+            raise KafkaUnavailable(f"Kafka at {self._settings.kafka}: {error}") from error
+        finally:
+            await admin.close()
 
     async def partition_of(self, topic: str, key: bytes) -> int:
-        """The partition of a key: murmur2, as every Kafka client counts."""
-        count = await self.partitions(topic)
-        everyone = list(range(count))
-        return int(DefaultPartitioner()(key, everyone, everyone))
+        """The partition of a key of a topic."""
+        return partition_of(key, await self.partitions(topic))
+
+    async def begin_offsets(self, topic: str) -> tuple[int, ...]:
+        """The first offset of every partition that can still be read, by partition."""
+        return (await self.bounds(topic))[0]
 
     async def end_offsets(self, topic: str) -> tuple[int, ...]:
         """`next_offset` of every partition, by partition."""
@@ -126,8 +148,11 @@ class Logs:
         parts = [TopicPartition(self._settings.topic_prefix + topic, p) for p in range(await self.partitions(topic))]
         async with self._reading:
             reader = await self._open_reader()
-            begins = await reader.beginning_offsets(parts)
-            ends = await reader.end_offsets(parts)
+            try:
+                begins = await reader.beginning_offsets(parts)
+                ends = await reader.end_offsets(parts)
+            except KafkaError as error:
+                raise KafkaUnavailable(f"Kafka at {self._settings.kafka}: {error}") from error
         return tuple(begins[p] for p in parts), tuple(ends[p] for p in parts)
 
     async def read(self, topic: str, partition: int, start: int, end: int) -> list[LogRecord]:
@@ -146,7 +171,10 @@ class Logs:
             reader.seek(part, start)
             position = start
             while position < end:
-                fetched = await reader.getmany(part, timeout_ms=IDLE_MS)
+                try:
+                    fetched = await reader.getmany(part, timeout_ms=IDLE_MS)
+                except OffsetOutOfRangeError as error:
+                    raise KafkaRefused(f"{part.topic}:{part.partition} no longer holds offset {position}") from error
                 for record in fetched.get(part, ()):
                     if record.offset >= end:
                         return
@@ -157,7 +185,12 @@ class Logs:
     async def follow(self, topic: str, starts: Sequence[int]) -> AsyncIterator[LogRecord]:
         """All records from given offsets on, as they come; ends only when the caller stops."""
         parts = [TopicPartition(self._settings.topic_prefix + topic, p) for p in range(len(starts))]
-        reader = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka, enable_auto_commit=False)
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+        )
         await _started(reader, self._settings.kafka)
         try:
             reader.assign(parts)

@@ -7,14 +7,33 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
-from agents.broker import addresses, sorted_failures
-from agents.logs import Headers, partition_of
+from agents.logs import partition_of
 from agents.settings import Settings
+from agents.topics import KafkaUnavailable
 
+Headers = tuple[tuple[str, bytes], ...]
 STRUCTURED: Headers = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 BATCH_BYTES = 512 * 1024
+
+
+class _Keyed(msgspec.Struct, gc=False):
+    subject: str | None = None
+
+
+_KEYED = msgspec.json.Decoder(_Keyed)
+
+
+def subject_of(event: bytes) -> bytes | None:
+    """The key of a CloudEvent: its subject; None where it has none that can be read, and then it is dead anyway."""
+    try:
+        subject = _KEYED.decode(event).subject
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return subject.encode() if subject else None
 
 
 class Publisher:
@@ -30,21 +49,20 @@ class Publisher:
         self._producer: Any = None
 
     async def start(self) -> None:
-        """Connects. Raises `BrokerUnavailable` when no broker answers."""
-        with sorted_failures(self._settings):
-            self._producer = AIOKafkaProducer(
-                bootstrap_servers=addresses(self._settings),
-                acks="all",
-                enable_idempotence=True,
-                compression_type="lz4",
-                max_batch_size=BATCH_BYTES,
-                max_request_size=8 * 1024 * 1024,
-            )
-            try:
-                await self._producer.start()
-            except BaseException:
-                await self._producer.stop()
-                raise
+        """Connects. Raises KafkaUnavailable when no broker answers."""
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES,
+            max_request_size=8 * 1024 * 1024,
+        )
+        try:
+            await self._producer.start()
+        except (KafkaError, OSError) as error:
+            await self._producer.stop()
+            raise KafkaUnavailable(f"Kafka at {self._settings.kafka}: {error}") from error
 
     async def stop(self) -> None:
         """Sends what is under way and closes."""
@@ -67,13 +85,15 @@ class Publisher:
         return place
 
     async def publish(self, records: Iterable[tuple[bytes | None, bytes]]) -> None:
-        """Returns once all in-sync replicas have every record. Raises `BrokerUnavailable`, `BrokerRefused`."""
+        """Returns once all in-sync replicas have every record. Raises KafkaUnavailable."""
         by_partition: list[list[tuple[bytes | None, bytes]]] = [[] for _ in range(self._partitions)]
         for record in records:
             by_partition[self.partition_of(record[0])].append(record)
-        with sorted_failures(self._settings):
-            sending = [self._send(partition, each) for partition, each in enumerate(by_partition) if each]
+        sending = [self._send(partition, each) for partition, each in enumerate(by_partition) if each]
+        try:
             await asyncio.gather(*sending)
+        except (KafkaError, OSError) as error:
+            raise KafkaUnavailable(f"Kafka at {self._settings.kafka}: {error}") from error
 
     async def _send(self, partition: int, records: Sequence[tuple[bytes | None, bytes]]) -> None:
         acknowledged = []

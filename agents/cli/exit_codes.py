@@ -40,9 +40,9 @@ class Route:
 START: Final = "start the local services with `tally up`, or set TALLY_KAFKA and TALLY_CLICKHOUSE; `tally status` looks"
 
 ROUTES: Final[dict[str, Route]] = {
-    "agents.broker.BrokerUnavailable": Route(SERVICE_DOWN, START),
-    "agents.broker.BrokerRefused": Route(REFUSED),
-    "agents.logs.TopicMissing": Route(NOT_FOUND, "`tally topics` creates the topics of this deployment"),
+    "agents.topics.KafkaUnavailable": Route(SERVICE_DOWN, START),
+    "agents.topics.KafkaRefused": Route(REFUSED),
+    "agents.topics.TopicMissing": Route(NOT_FOUND),
     "agents.store.connection.StoreUnavailable": Route(SERVICE_DOWN, START),
     "agents.store.connection.StoreRefused": Route(REFUSED, "`tally migrate` brings the tables up to this version"),
     "agents.store.migrations.HistoryEdited": Route(REFUSED),

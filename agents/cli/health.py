@@ -65,20 +65,17 @@ def _answers(address: str) -> bool:
 def _topics(settings: Settings) -> Section:
     import asyncio
 
-    from agents.topic_admin import inspect
-    from agents.topics import compare, declared
+    from agents.topics import reconcile_topics
 
-    topics = declared(settings)
-    findings = [f for f in compare(topics, asyncio.run(inspect(settings, topics))) if f.verdict != "same"]
-    rows = tuple((f.topic, f.setting, f.declared, f.found, f.verdict) for f in findings)
-    missing = any(f.verdict == "create" for f in findings)
+    states = [s for s in asyncio.run(reconcile_topics(settings, dry_run=True)) if s.status != "present"]
+    rows = tuple((s.name, s.status, "; ".join(f"{k} {v}" for k, v in s.drift.items()), s.detail) for s in states)
     return Section(
         "topics",
-        not findings,
-        ("topic", "setting", "declared", "found", "verdict"),
+        not states,
+        ("topic", "status", "drift", "detail"),
         rows,
-        next_step="tally topics" if findings else "",
-        needed=missing,
+        next_step="tally topics" if states else "",
+        needed=any(state.status == "missing" for state in states),
     )
 
 

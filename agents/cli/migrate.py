@@ -27,10 +27,7 @@ def migrate(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     steps = run(settings, dry_run=dry_run)
     if as_json:
         screen.document(
-            [
-                {"file": s.migration.file, "statement": s.statement, "sql": s.sql, "applied": not dry_run}
-                for s in steps
-            ]
+            [{"file": s.migration.file, "statement": s.statement, "sql": s.sql, "applied": not dry_run} for s in steps]
         )
         return
     if dry_run:

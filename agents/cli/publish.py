@@ -70,13 +70,13 @@ async def _publish(screen: Screen, lines: IO[bytes], *, total: int | None, skip:
     from agents.logs import Logs
     from agents.publisher import Publisher
     from agents.settings import load
-    from agents.topics import USAGE
+    from agents.topics import USAGE_EVENTS
 
     settings = load()
     async with Logs(settings) as logs:
-        partitions = await logs.partitions(USAGE)
+        partitions = await logs.partitions(USAGE_EVENTS)
     done = skip
-    async with Publisher(settings, USAGE, partitions=partitions) as publisher:
+    async with Publisher(settings, USAGE_EVENTS, partitions=partitions) as publisher:
         with screen.wait("publishing", total, "events") as wait:
             wait.to(done)
             for chunk in _chunks(lines, skip):
@@ -102,25 +102,6 @@ def _chunks(lines: IO[bytes], skip: int) -> Iterator[list[bytes]]:
 
 def _subject(line: bytes) -> bytes | None:
     """The key of a line: its subject; none where it has none that can be read."""
-    import msgspec
+    from agents.publisher import subject_of
 
-    try:
-        found = _decoder().decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return found.subject.encode() if found.subject else None
-
-
-def _decoder():  # type: ignore[no-untyped-def]
-    global _DECODER
-    if _DECODER is None:
-        import msgspec
-
-        class Keyed(msgspec.Struct, gc=False):
-            subject: str | None = None
-
-        _DECODER = msgspec.json.Decoder(Keyed)
-    return _DECODER
-
-
-_DECODER = None
+    return subject_of(line)

@@ -11,9 +11,10 @@ from agents.cli.options import AsJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from agents.cli.screen import Screen
-    from agents.logs import Logs, Record
+    from agents.logs import LogRecord
 
 
 def register(app: typer.Typer) -> None:
@@ -43,15 +44,17 @@ async def _tail(screen: Screen, topic: str, start: str, *, count: int, follow: b
     from agents.settings import load
 
     async with Logs(load()) as logs:
-        begins, ends = await logs.begin_offsets(topic), await logs.end_offsets(topic)
+        begins, ends = await logs.bounds(topic)
         starts = _starts(start, begins, ends, count)
-        shown = [record async for record in _between(logs, topic, starts, ends)]
-        shown.sort(key=lambda record: (record.appended_at, record.partition, record.offset))
+        shown: list[LogRecord] = []
+        for partition, (first, end) in enumerate(zip(starts, ends, strict=True)):
+            shown += await logs.read(topic, partition, first, end)
+        shown.sort(key=lambda record: (record.timestamp_ms, record.partition, record.offset))
         for record in shown if start else shown[-count:]:
-            _show(screen, record, as_json=as_json)
+            _show(screen, topic, record, as_json=as_json)
         if follow:
             async for record in logs.follow(topic, ends):
-                _show(screen, record, as_json=as_json)
+                _show(screen, topic, record, as_json=as_json)
 
 
 def _starts(start: str, begins: Sequence[int], ends: Sequence[int], count: int) -> tuple[int, ...]:
@@ -64,28 +67,29 @@ def _starts(start: str, begins: Sequence[int], ends: Sequence[int], count: int) 
     return tuple(max(begin, end - count) for begin, end in zip(begins, ends, strict=True))
 
 
-async def _between(logs: Logs, topic: str, starts: Sequence[int], ends: Sequence[int]):  # type: ignore[no-untyped-def]
-    for partition, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        for record in await logs.read(topic, partition, start, end):
-            yield record
-
-
-def _show(screen: Screen, record: Record, *, as_json: bool) -> None:
+def _show(screen: Screen, topic: str, record: LogRecord, *, as_json: bool) -> None:
     if as_json:
-        screen.document(described(record))
+        screen.document(described(topic, record))
         return
     key = "-" if record.key is None else record.key.decode("utf-8", "replace")
     value = "(none)" if record.value is None else record.value.decode("utf-8", "replace")
-    screen.say(f"{record.partition}:{record.offset}  {record.appended_at:%Y-%m-%d %H:%M:%S}  {key}  {value}")
+    screen.say(f"{record.partition}:{record.offset}  {appended_at(record):%Y-%m-%d %H:%M:%S}  {key}  {value}")
 
 
-def described(record: Record) -> dict[str, object]:
+def appended_at(record: LogRecord) -> datetime:
+    """The timestamp of a record: the broker's on topics with LogAppendTime."""
+    from datetime import UTC, datetime, timedelta
+
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=record.timestamp_ms)
+
+
+def described(topic: str, record: LogRecord) -> dict[str, object]:
     """A record as JSON: the value as it is where it is JSON, else as text or, if it is no UTF-8, in base64."""
     return {
-        "topic": record.topic,
+        "topic": topic,
         "partition": record.partition,
         "offset": record.offset,
-        "appended_at": record.appended_at.isoformat(),
+        "appended_at": appended_at(record).isoformat(),
         "key": None if record.key is None else record.key.decode("utf-8", "replace"),
         "headers": {name: value.decode("utf-8", "replace") for name, value in record.headers},
         **_value(record.value),

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command("worker", rich_help_panel=OPERATE, epilog="Example: tally worker ingest")(worker)
 
 
-def worker(name: Annotated[Work, typer.Argument(help="ingest stores usage; billing closes periods and invoices.")]) -> None:
+def worker(name: Annotated[Work, typer.Argument(help="ingest stores usage; billing closes and invoices.")]) -> None:
     """Run one Faust worker in the foreground until it is stopped; start as many as there are cores."""
     from agents.worker import run
 
