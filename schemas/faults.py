@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+Found = tuple[tuple[str | int, ...], str, Any]
 
 
 class Strict(BaseModel):
@@ -20,8 +22,20 @@ def contradiction(message: str) -> PydanticCustomError:
     return PydanticCustomError("contradiction", "{message}", {"message": message})
 
 
-def refuse(title: str, faults: Iterable[tuple[tuple[str | int, ...], str, Any]]) -> None:
-    """Raises all faults (path below the field being validated, message, input) together; nothing if there are none."""
-    errors = [InitErrorDetails(type=contradiction(message), loc=loc, input=value) for loc, message, value in faults]
+def refuse(title: str, faults: Iterable[Found], also: ValidationError | None = None) -> None:
+    """Raises all faults (path below the field being validated, message, input) together; nothing if there are none.
+
+    `also` is what the field's own checks found: contradictions between parts are told beside faults within them.
+    """
+    errors = [] if also is None else [_again(error) for error in also.errors(include_url=False)]
+    errors += [InitErrorDetails(type=contradiction(message), loc=loc, input=value) for loc, message, value in faults]
     if errors:
         raise ValidationError.from_exception_data(title, errors)
+
+
+def _again(error: ErrorDetails) -> InitErrorDetails:
+    kind: str | PydanticCustomError = error["type"]
+    context = error.get("ctx", {})
+    if kind == "contradiction":
+        kind = contradiction(str(context["message"]))
+    return InitErrorDetails(type=kind, loc=error["loc"], input=error["input"], ctx=context)

@@ -6,15 +6,22 @@ Field names and defaults are those of rating.md §2 to §5; the TOML shape is th
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
-from schemas.faults import Strict, contradiction, refuse
+from schemas.faults import Found, Strict, contradiction, refuse
 from schemas.meter import Name
 from schemas.money import Currency, currency
 from schemas.price import Bucketed, Flat, Package, Percentage, Price, Window
@@ -25,7 +32,7 @@ Anchor = Literal["subscription", "calendar"] | date
 Prorated = Literal["fee", "minimum", "commitment", "free_units", "maximum"]
 
 
-_SPAN = re.compile(r"(\d+) ?(s|min|h|d)")
+_SPAN = re.compile(r"(-?\d+) ?(s|min|h|d)")
 _SPAN_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 
 
@@ -174,14 +181,14 @@ class Plan(Strict):
     id: Name
     version: int | None = None
     name: str = ""
-    currency: str
-    minor_units: Annotated[int | None, Field(ge=0, strict=True, validate_default=True)] = None
+    minor_units: Annotated[int | None, Field(ge=0, le=12, strict=True)] = None
     """The scale of a custom unit; left out for ISO 4217 currencies."""
+    currency: str
     interval: Interval = Interval(unit="month")
     billing_day: Annotated[int | None, Field(ge=1, le=31, strict=True)] = None
     anchor: Annotated[Anchor | None, Field(validate_default=True)] = None
     """`subscription` unless `billing_day` says otherwise."""
-    grace: Annotated[timedelta, BeforeValidator(_span), Field(ge=timedelta(0))] = timedelta(hours=6)
+    grace: Annotated[timedelta, BeforeValidator(_span)] = timedelta(hours=6)
     """How long after its end a period stays open."""
     tax_behavior: Literal["exclusive", "inclusive"] = "exclusive"
     tax_rates: tuple[Name, ...] = ()
@@ -194,12 +201,13 @@ class Plan(Strict):
     zero_invoices: Literal["issue", "skip"] = "issue"
     rate_cards: Annotated[tuple[RateCard, ...], Field(min_length=1)]
 
-    @field_validator("minor_units")
+    @field_validator("currency")
     @classmethod
-    def _known_currency(cls, minor_units: int | None, info: ValidationInfo) -> int | None:
-        if "currency" in info.data:
-            _currency(info.data["currency"], minor_units)
-        return minor_units
+    def _known_currency(cls, code: str, info: ValidationInfo) -> str:
+        try:
+            return _currency(code, info.data.get("minor_units")).code
+        except ValueError as fault:
+            raise contradiction(str(fault).removeprefix("currency: ")) from None
 
     @field_validator("billing_day")
     @classmethod
@@ -216,6 +224,13 @@ class Plan(Strict):
             raise contradiction("give either anchor or billing_day, not both")
         return anchor
 
+    @field_validator("grace")
+    @classmethod
+    def _grace_waits(cls, grace: timedelta) -> timedelta:
+        if grace < timedelta(0):
+            raise contradiction("must not be negative: it is how long after its end a period stays open")
+        return grace
+
     @field_validator("thresholds")
     @classmethod
     def _thresholds_ascend(cls, thresholds: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
@@ -230,17 +245,16 @@ class Plan(Strict):
         )
         return thresholds
 
-    @field_validator("rate_cards")
+    @field_validator("rate_cards", mode="wrap")
     @classmethod
-    def _ids_differ(cls, rate_cards: tuple[RateCard, ...]) -> tuple[RateCard, ...]:
-        seen: Counter[str] = Counter()
-        faults: list[tuple[tuple[str | int, ...], str, object]] = []
-        for index, card in enumerate(rate_cards):
-            if seen[card.id]:
-                faults.append(((index, "id"), f"must differ: {card.id!r} is the id of an earlier rate card", card.id))
-            seen[card.id] += 1
-        refuse("rate_cards", faults)
-        return rate_cards
+    def _ids_differ(cls, cards: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            checked = handler(cards)
+        except ValidationError as error:
+            refuse("rate_cards", _doubled_ids(cards), also=error)
+            raise
+        refuse("rate_cards", _doubled_ids(cards))
+        return checked
 
     @property
     def money(self) -> Currency:
@@ -250,3 +264,15 @@ class Plan(Strict):
 
 def _currency(code: str, minor_units: int | None) -> Currency:
     return currency(code, None if minor_units is None else {code: minor_units})
+
+
+def _doubled_ids(cards: object) -> list[Found]:
+    """Rate cards with the id of an earlier one; on tables as written, so that it reads faulty ones too."""
+    seen: set[object] = set()
+    faults: list[Found] = []
+    for index, card in enumerate(cards if isinstance(cards, list | tuple) else ()):
+        card_id = card.get("id") if isinstance(card, Mapping) else getattr(card, "id", None)
+        if isinstance(card_id, str) and card_id in seen:
+            faults.append(((index, "id"), f"must differ: {card_id!r} is the id of an earlier rate card", card_id))
+        seen.add(card_id if isinstance(card_id, str) else None)
+    return faults

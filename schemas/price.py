@@ -5,14 +5,21 @@ Field names and defaults are those of rating.md §2. What is refused here is tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
-from schemas.faults import Strict, contradiction, refuse
-from schemas.quantity import ONE, ZERO, NonNegative, Positive
+from schemas.faults import Found, Strict, contradiction, refuse
+from schemas.quantity import ONE, ZERO, NonNegative, Positive, exact
 
 Window = Literal["minute", "hour", "day", "week", "month"]
 Dimension = Annotated[str, Field(min_length=1)]
@@ -38,20 +45,42 @@ class PercentTier(Strict):
     flat_fee: NonNegative = ZERO
 
 
-def _ascending(tiers: Sequence[Tier | PercentTier]) -> None:
-    faults: list[tuple[tuple[str | int, ...], str, object]] = []
+def tier_faults(tiers: object) -> list[Found]:
+    """Where tiers do not ascend, or are open anywhere but last; read from tables as written, faulty ones too."""
+    faults: list[Found] = []
     bound = Decimal(-1)
-    for index, tier in enumerate(tiers):
-        last = index == len(tiers) - 1
-        if tier.up_to is None and not last:
+    listed = tiers if isinstance(tiers, list | tuple) else ()
+    for index, tier in enumerate(listed):
+        last = index == len(listed) - 1
+        up_to = tier.get("up_to") if isinstance(tier, Mapping) else getattr(tier, "up_to", None)
+        if up_to is None and not last:
             faults.append(((index, "up_to"), "is missing: only the last tier is open", None))
-        elif tier.up_to is not None and last:
-            faults.append(((index, "up_to"), "must be left out: the last tier is open", str(tier.up_to)))
-        if tier.up_to is not None:
-            if tier.up_to <= bound:
-                faults.append(((index, "up_to"), f"must be greater than {bound} (tiers ascend)", str(tier.up_to)))
-            bound = max(bound, tier.up_to)
-    refuse("tiers", faults)
+        if up_to is None or not _is_number(up_to):
+            continue
+        if last:
+            faults.append(((index, "up_to"), "must be left out: the last tier is open", str(up_to)))
+        if exact(up_to) <= bound:
+            faults.append(((index, "up_to"), f"must be greater than {bound} (tiers ascend)", str(up_to)))
+        bound = max(bound, exact(up_to))
+    return faults
+
+
+def _is_number(value: object) -> bool:
+    try:
+        exact(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked_tiers(tiers: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        checked = handler(tiers)
+    except ValidationError as error:
+        refuse("tiers", tier_faults(tiers), also=error)
+        raise
+    refuse("tiers", tier_faults(tiers))
+    return checked
 
 
 class Flat(Strict):
@@ -70,13 +99,7 @@ class PerUnit(Strict):
 
 
 class _Tiered(Strict):
-    tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
-
-    @field_validator("tiers")
-    @classmethod
-    def _tiers_ascend(cls, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
-        _ascending(tiers)
-        return tiers
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1), WrapValidator(_checked_tiers)]
 
 
 class Graduated(_Tiered):
@@ -105,13 +128,7 @@ class GraduatedPercentage(Strict):
     """Graduated over an amount of money, with rate / 100 as the unit price."""
 
     model: Literal["graduated_percentage"] = "graduated_percentage"
-    tiers: Annotated[tuple[PercentTier, ...], Field(min_length=1)]
-
-    @field_validator("tiers")
-    @classmethod
-    def _tiers_ascend(cls, tiers: tuple[PercentTier, ...]) -> tuple[PercentTier, ...]:
-        _ascending(tiers)
-        return tiers
+    tiers: Annotated[tuple[PercentTier, ...], Field(min_length=1), WrapValidator(_checked_tiers)]
 
 
 class Dynamic(Strict):

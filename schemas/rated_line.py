@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from pydantic import Field
+
 from schemas.faults import Strict
 from schemas.period import Period
 from schemas.plan import Commitment, UnitConversion
@@ -95,7 +97,7 @@ class CommitmentUse:
 
 @dataclass(frozen=True, slots=True)
 class StageAmounts:
-    """The stages of a charge up to a moment (rating.md §3), each rounded: what a slice bills are differences of them."""
+    """The stages of a charge up to a moment, each rounded; a slice bills differences of them (rating.md §3)."""
 
     gross: Amount = ZERO
     discount: Amount = ZERO
@@ -147,26 +149,26 @@ class RatedLine(Strict):
     currency: str
     minor_units: int
     price: Price
-    modifiers: Modifiers | None
-    dimensions: Mapping[str, str | None]
+    modifiers: Modifiers | None = None
+    dimensions: Mapping[str, str | None] = Field(default_factory=dict)
     """Which group of a price by dimension this is; empty for other prices."""
-    quantity: Quantity
-    converted_quantity: Quantity
-    billed_quantity: Quantity
-    unit: str
-    unit_price: Quantity
+    quantity: Quantity = ZERO
+    converted_quantity: Quantity = ZERO
+    billed_quantity: Quantity = ZERO
+    unit: str = ""
+    unit_price: Quantity = ZERO
     """amount / billed quantity, for display only; 0 for a quantity of 0."""
-    events: int
-    invalid_events: int
-    groups: tuple[GroupUse, ...]
-    tiers: tuple[TierUse, ...]
-    buckets: tuple[BucketUse, ...]
-    transactions: TransactionUse | None
-    proration: ProrationUse | None
-    commitment: CommitmentUse | None
-    previous: StageAmounts | None
-    gross: Amount
-    discounts: tuple[LineDiscount, ...]
-    amount_exact: Quantity
-    amount: Amount
-    tax_rates: tuple[str, ...]
+    events: int = 0
+    invalid_events: int = 0
+    groups: tuple[GroupUse, ...] = ()
+    tiers: tuple[TierUse, ...] = ()
+    buckets: tuple[BucketUse, ...] = ()
+    transactions: TransactionUse | None = None
+    proration: ProrationUse | None = None
+    commitment: CommitmentUse | None = None
+    previous: StageAmounts | None = None
+    gross: Amount = ZERO
+    discounts: tuple[LineDiscount, ...] = ()
+    amount_exact: Quantity = ZERO
+    amount: Amount = ZERO
+    tax_rates: tuple[str, ...] = ()

@@ -1,0 +1,121 @@
+"""Commitments: what is owed at least, and what use beyond it costs. Source: rating.md §3, "Commitment".
+
+Bases are exact amounts after the percentage discount. Amounts stay exact until `rounded` makes parts of a line of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from schemas.money import Currency, allocate, round_money
+from schemas.quantity import ONE, ZERO, exactly
+from schemas.rated_line import CommitmentUse
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """How a commitment was used, exactly: utilized + overage + true_up is the amount owed."""
+
+    commitment: Decimal
+    utilized: Decimal
+    overage: Decimal = ZERO
+    true_up: Decimal = ZERO
+
+    @property
+    def amount(self) -> Decimal:
+        """All that is owed."""
+        return self.utilized + self.overage + self.true_up
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A window, or the part of it with one price: its base and its own commitment; None counts it as utilized."""
+
+    base: Decimal
+    commitment: Decimal | None
+    overage_factor: Decimal = ONE
+    true_up: bool = False
+    """Whether the rest is billed: the commitment trues up and the window has elapsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TermCommitted:
+    """One period of a commitment over a term of several: the committed part, allocated over the lines, and the rest."""
+
+    within: Decimal
+    within_by_line: tuple[Decimal, ...]
+    overage: Decimal
+    true_up: Decimal
+    amount: Decimal
+
+
+@exactly
+def commit(base: Decimal, commitment: Decimal, overage_factor: Decimal = ONE, *, true_up: bool = True) -> Committed:
+    """What is owed for a base under a commitment; exactly at it there is no overage and no true-up."""
+    if base >= commitment:
+        return Committed(commitment, commitment, (base - commitment) * overage_factor)
+    return Committed(commitment, base, ZERO, commitment - base if true_up else ZERO)
+
+
+@exactly
+def commit_windows(segments: Iterable[Segment]) -> Committed:
+    """The rule applied to each window, exact, and added."""
+    committed = utilized = overage = missing = ZERO
+    for segment in segments:
+        if segment.commitment is None:
+            utilized += segment.base
+            continue
+        part = commit(segment.base, segment.commitment, segment.overage_factor, true_up=segment.true_up)
+        committed += part.commitment
+        utilized += part.utilized
+        overage += part.overage
+        missing += part.true_up
+    return Committed(committed, utilized, overage, missing)
+
+
+@exactly
+def commit_term(
+    line_costs: Sequence[Decimal],
+    *,
+    prior_base: Decimal,
+    commitment: Decimal,
+    overage_factor: Decimal,
+    currency: Currency,
+    last: bool = False,
+    true_up: bool = True,
+) -> TermCommitted:
+    """One period of a term, counted at base cost: what earlier periods cost without their overage surcharges.
+
+    The committed part is allocated over the lines by their base cost; the last period of the term trues up.
+    """
+    total = sum(line_costs, ZERO)
+    left = max(ZERO, commitment - prior_base)
+    within = round_money(min(total, left), currency)
+    overage = round_money((total - min(total, left)) * overage_factor, currency)
+    missing = round_money(max(ZERO, left - total), currency) if last and true_up else ZERO
+    parts = allocate(within, line_costs, currency)
+    return TermCommitted(within, parts, overage, missing, within + overage + missing)
+
+
+@exactly
+def plan_true_up(fees: Iterable[Decimal], commitment: Decimal, currency: Currency) -> Decimal:
+    """What all fees of a period lack to the plan's prorated commitment, rounded; 0 if nothing.
+
+    An advance fee counts for the period it covers, not for the one that invoices it.
+    """
+    return max(ZERO, round_money(commitment - sum(fees, ZERO), currency))
+
+
+@exactly
+def rounded(parts: Committed, currency: Currency) -> CommitmentUse:
+    """The parts of a line: the amount is rounded once, utilized is rounded, the last non-zero part takes the rest."""
+    amount = round_money(parts.amount, currency)
+    if not parts.overage and not parts.true_up:
+        return CommitmentUse(parts.commitment, amount, ZERO, ZERO)
+    utilized = round_money(parts.utilized, currency)
+    if not parts.true_up:
+        return CommitmentUse(parts.commitment, utilized, amount - utilized, ZERO)
+    overage = round_money(parts.overage, currency)
+    return CommitmentUse(parts.commitment, utilized, overage, amount - utilized - overage)

@@ -1,0 +1,24 @@
+"""Prices: one small function per model, from usage to exact amounts. Source: rating.md §2."""
+
+from pipeline.pricing.bucketed import BucketedAmount, price_buckets
+from pipeline.pricing.conversion import convert
+from pipeline.pricing.matrix import MatrixAmount, MatrixLine, price_matrix
+from pipeline.pricing.percentage import PercentageAmount, price_transactions
+from pipeline.pricing.scalar import Priced, price_quantity
+from pipeline.pricing.usage import UsageRow, Used, total
+
+__all__ = [
+    "BucketedAmount",
+    "MatrixAmount",
+    "MatrixLine",
+    "PercentageAmount",
+    "Priced",
+    "UsageRow",
+    "Used",
+    "convert",
+    "price_buckets",
+    "price_matrix",
+    "price_quantity",
+    "price_transactions",
+    "total",
+]

@@ -1,0 +1,227 @@
+"""The stages of a charge up to a moment: gross, discount, cap, top-up, each rounded. Source: rating.md §3, "Slices".
+
+They are a function of the cumulative usage; a slice bills their differences, so slices cannot change the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from pipeline.commitment import Committed, Segment, commit, commit_windows, rounded
+from pipeline.gross import Gross, Part, gross_of
+from pipeline.pricing import UsageRow, Used, price_quantity
+from pipeline.proration import Basis, part_of, proration
+from pipeline.windows import windows_of
+from schemas.money import Currency, allocate, round_money
+from schemas.period import Period
+from schemas.plan import Commitment, Interval, Prorated, RateCard
+from schemas.quantity import HUNDRED, ZERO, exactly
+from schemas.rated_line import CommitmentUse, ProrationUse, StageAmounts
+
+Key = tuple[object, ...]
+NOTHING = StageAmounts()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under what a charge is rated: when and where it was served, in which currency, and what its lines name."""
+
+    currency: Currency
+    period: Period
+    """The full grid period: the denominator of every proration."""
+    service: Period
+    """The part of it that was served."""
+    time_zone: str = "UTC"
+    price_version: str | None = None
+    meter_version: str | None = None
+    aggregation: str | None = None
+    unit: str = ""
+    prorate_free_units: bool = False
+    """After a change in mid-period free units shrink with the service, or a daily change would buy them daily."""
+    trial: bool = False
+    """Usage of a trial is rated and shown, with a discount of all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartStages:
+    """One part with its share of the charge's stages, and its amount before any rounding."""
+
+    part: Part
+    amounts: StageAmounts
+    exact: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What a charge comes to for its usage since the start of the period."""
+
+    total: StageAmounts = NOTHING
+    parts: Mapping[Key, PartStages] = field(default_factory=dict)
+    commitment: CommitmentUse | None = None
+    unpriced: tuple[object, ...] = ()
+    """Usage that no price covers: an error on the draft that stops its finalisation."""
+
+
+@exactly
+def stages_of(card: RateCard, used: Used, terms: Terms, *, final: bool, until: datetime | None = None) -> Stages:
+    """The stages for usage from the start of the period to the end of a slice.
+
+    The top-up to the minimum and the true-up of a commitment are owed by the final slice only; window commitments
+    true up the windows that ended by `until` (all of them in the final slice). A span of no length costs nothing.
+    """
+    if terms.service.is_empty:
+        return Stages()
+    free_units = prorated(card, "free_units", card.free_units, terms, always=terms.prorate_free_units)
+    gross = gross_of(card, used, terms.currency, free_units)
+    if card.meter is None:
+        gross = _served(card, gross, terms)
+    if card.commitment is not None and not isinstance(card.commitment.per, Interval):
+        return _committed(card, card.commitment, gross, used, terms, final=final, until=until)
+    return _bounded(card, gross, terms, final=final)
+
+
+def share_of(card: RateCard, terms: Terms) -> ProrationUse | None:
+    """The part of the period that was served, if the charge is prorated at all."""
+    if not card.proration:
+        return None
+    return proration(terms.service, terms.period, terms.time_zone, card.proration.basis)
+
+
+def prorated(
+    card: RateCard, what: Prorated, amount: Decimal | None, terms: Terms, *, always: bool = False
+) -> Decimal | None:
+    """An amount of a card for the served part of its period, if that amount is prorated; exact."""
+    if amount is None or not card.proration or not (always or what in card.proration.applies_to):
+        return amount
+    return part_of(amount, share_of(card, terms))
+
+
+def _served(card: RateCard, gross: Gross, terms: Terms) -> Gross:
+    """The fee for the served part of its period; one-time fees are owed in full."""
+    if card.one_time or not card.proration or "fee" not in card.proration.applies_to:
+        return gross
+    fee = gross.parts[0]
+    exact = part_of(fee.exact, share_of(card, terms))
+    return Gross((_with_amount(fee, exact, terms.currency),))
+
+
+def _with_amount(part: Part, exact: Decimal, currency: Currency) -> Part:
+    return Part(
+        part.key, part.dimensions, part.quantity, part.converted, part.billed, exact,
+        round_money(exact, currency), part.events, part.tiers, part.buckets, part.transactions,
+    )  # fmt: skip
+
+
+def _bounded(card: RateCard, gross: Gross, terms: Terms, *, final: bool) -> Stages:
+    currency = terms.currency
+    total = sum((part.gross for part in gross.parts), ZERO)
+    discount = ZERO
+    if card.percentage_discount is not None:
+        discount = round_money(total * card.percentage_discount / HUNDRED, currency)
+    maximum = prorated(card, "maximum", card.maximum, terms)
+    cap = ZERO if maximum is None else max(ZERO, round_money(total - discount - maximum, currency))
+    minimum = prorated(card, "minimum", card.minimum, terms)
+    top_up = ZERO
+    if final and minimum is not None:
+        top_up = max(ZERO, round_money(minimum - (total - discount - cap), currency))
+    amounts = StageAmounts(total, discount, cap, top_up)
+    return Stages(amounts, _shares(card, gross.parts, amounts, currency), None, gross.unpriced)
+
+
+def _shares(card: RateCard, parts: Sequence[Part], total: StageAmounts, currency: Currency) -> dict[Key, PartStages]:
+    """Each part with its share of discount and cap, by largest remainder over the gross amounts."""
+    factor = (HUNDRED - (card.percentage_discount or ZERO)) / HUNDRED
+    if len(parts) == 1:
+        amounts = StageAmounts(total.gross, total.discount, total.cap_discount)
+        return {parts[0].key: PartStages(parts[0], amounts, parts[0].exact * factor - total.cap_discount)}
+    weights = [part.gross for part in parts]
+    discounts = allocate(total.discount, weights, currency)
+    caps = allocate(total.cap_discount, weights, currency)
+    return {
+        part.key: PartStages(part, StageAmounts(part.gross, discount, cap), part.exact * factor - cap)
+        for part, discount, cap in zip(parts, discounts, caps, strict=True)
+    }
+
+
+def _committed(
+    card: RateCard,
+    commitment: Commitment,
+    gross: Gross,
+    used: Used,
+    terms: Terms,
+    *,
+    final: bool,
+    until: datetime | None,
+) -> Stages:
+    factor = (HUNDRED - (card.percentage_discount or ZERO)) / HUNDRED
+    amount = _committed_amount(card, commitment, factor)
+    if commitment.per == "period":
+        base = sum((part.exact for part in gross.parts), ZERO) * factor
+        owed = prorated(card, "commitment", amount, terms) or ZERO
+        true_up = commitment.trues_up and final
+        parts = commit(base, owed, commitment.overage_factor, true_up=true_up)
+    else:
+        parts = commit_windows(_segments(card, commitment, amount, factor, used, terms, final=final, until=until))
+    use = rounded(parts, terms.currency)
+    total = StageAmounts(use.utilized + use.overage + use.true_up)
+    return Stages(total, _committed_shares(gross.parts, total, parts, terms.currency), use, gross.unpriced)
+
+
+def _committed_amount(card: RateCard, commitment: Commitment, factor: Decimal) -> Decimal:
+    """A committed quantity becomes an amount by the same price and discount, counting units after free units."""
+    if commitment.amount is not None:
+        return commitment.amount
+    return price_quantity(card.price, commitment.quantity or ZERO).amount * factor  # type: ignore[arg-type]
+
+
+def _committed_shares(
+    parts: Sequence[Part], total: StageAmounts, committed: Committed, currency: Currency
+) -> dict[Key, PartStages]:
+    if len(parts) == 1:
+        return {parts[0].key: PartStages(parts[0], total, committed.amount)}
+    amounts = allocate(total.gross, [part.gross for part in parts], currency)
+    return {
+        part.key: PartStages(part, StageAmounts(amount), amount) for part, amount in zip(parts, amounts, strict=True)
+    }
+
+
+def _segments(
+    card: RateCard,
+    commitment: Commitment,
+    amount: Decimal,
+    factor: Decimal,
+    used: Used,
+    terms: Terms,
+    *,
+    final: bool,
+    until: datetime | None,
+) -> list[Segment]:
+    """Each window with what its usage adds to the price of the period so far, and its commitment."""
+    if isinstance(used, Decimal) and used:
+        raise ValueError(f"usage: a commitment per {commitment.per} needs rows with their windows")
+    rows: Sequence[UsageRow] = () if isinstance(used, Decimal) else used
+    segments = []
+    so_far: list[UsageRow] = []
+    priced = ZERO
+    free_units = prorated(card, "free_units", card.free_units, terms, always=terms.prorate_free_units)
+    for window in windows_of(commitment.per, terms.service, terms.time_zone, anchor=terms.period.start):  # type: ignore[arg-type]
+        so_far += [row for row in rows if row.window is not None and window.contains(row.window.start)]
+        now = sum((part.exact for part in gross_of(card, so_far, terms.currency, free_units).parts), ZERO)
+        elapsed = final or (until is not None and window.end <= until)
+        owed = _window_commitment(card, amount, window, terms)
+        segments.append(
+            Segment((now - priced) * factor, owed, commitment.overage_factor, commitment.trues_up and elapsed)
+        )
+        priced = now
+    return segments
+
+
+def _window_commitment(card: RateCard, amount: Decimal, window: Period, terms: Terms) -> Decimal:
+    """The commitment of a window, for the part of it that was served."""
+    if not card.proration or "commitment" not in card.proration.applies_to or terms.service.encloses(window):
+        return amount
+    basis: Basis = "second" if window.length.total_seconds() <= 3600 else card.proration.basis
+    return part_of(amount, proration(terms.service.intersection(window), window, terms.time_zone, basis))
