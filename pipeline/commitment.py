@@ -112,10 +112,11 @@ def plan_true_up(fees: Iterable[Decimal], commitment: Decimal, currency: Currenc
 def rounded(parts: Committed, currency: Currency) -> CommitmentUse:
     """The parts of a line: the amount is rounded once, utilized is rounded, the last non-zero part takes the rest."""
     amount = round_money(parts.amount, currency)
+    nothing = amount - amount
     if not parts.overage and not parts.true_up:
-        return CommitmentUse(parts.commitment, amount, ZERO, ZERO)
+        return CommitmentUse(parts.commitment, amount, nothing, nothing)
     utilized = round_money(parts.utilized, currency)
     if not parts.true_up:
-        return CommitmentUse(parts.commitment, utilized, amount - utilized, ZERO)
+        return CommitmentUse(parts.commitment, utilized, amount - utilized, nothing)
     overage = round_money(parts.overage, currency)
     return CommitmentUse(parts.commitment, utilized, overage, amount - utilized - overage)

@@ -14,7 +14,9 @@ from pipeline.pricing import (
     UsageRow,
     Used,
     convert,
+    price_blocks,
     price_buckets,
+    price_capacity,
     price_matrix,
     price_quantity,
     price_transactions,
@@ -23,7 +25,7 @@ from pipeline.pricing import (
 from pipeline.pricing.bucketed import buckets_of
 from schemas.money import Currency, round_money
 from schemas.plan import RateCard
-from schemas.price import Bucketed, Dynamic, Matrix, Percentage
+from schemas.price import Bucketed, Capacity, Dynamic, Matrix, Percentage, TieredBlocks
 from schemas.quantity import ZERO, exactly
 from schemas.rated_line import BucketUse, TierUse, TransactionUse
 
@@ -69,6 +71,8 @@ def gross_of(card: RateCard, used: Used, currency: Currency, free_units: Decimal
         return Gross((_bucketed(card, price, _rows(used, "a bucketed price"), currency, free_units),))
     if isinstance(price, Dynamic) and price.group_by:
         return _groups(card, price, _rows(used, "a price by group"), currency, free_units)
+    if isinstance(price, TieredBlocks | Capacity):
+        return _readings(card, price, used, currency)
     return Gross((_scalar(card, used, currency, free_units),))
 
 
@@ -181,3 +185,32 @@ def _bucketed(
     return Part(
         (), {}, quantity, converted, priced.billed_quantity, priced.amount, gross, events, buckets=priced.buckets
     )
+
+
+def _readings(card: RateCard, price: TieredBlocks | Capacity, used: Used, currency: Currency) -> Gross:
+    """Rows name their component, or unit, by the only dimension of the meter; a number is the only one there is."""
+    quantities: dict[str, Decimal] = {}
+    for row in _component_rows(price, used):
+        (name,) = row.values.values()
+        quantities[str(name)] = quantities.get(str(name), ZERO) + row.quantity
+    quantities = {name: convert(card.unit_conversion, quantity) for name, quantity in quantities.items()}
+    if isinstance(price, TieredBlocks):
+        priced = price_blocks(price, quantities)
+    else:
+        priced = price_capacity(price, quantities)
+    quantity = sum(quantities.values(), ZERO)
+    billed = quantity - sum(priced.unpriced.values(), ZERO)
+    gross = round_money(priced.amount, currency)
+    part = Part((), {}, total(used), quantity, billed, priced.amount, gross, 0, priced.tiers)
+    return Gross((part,), tuple(priced.unpriced.items()))
+
+
+def _component_rows(price: TieredBlocks | Capacity, used: Used) -> Sequence[UsageRow]:
+    if not isinstance(used, Decimal):
+        if any(len(row.values) != 1 for row in used):
+            raise ValueError(f"usage: rows of a {price.model} price name their component by exactly one dimension")
+        return used
+    names = set(price.components) if isinstance(price, TieredBlocks) else {name for t in price.tiers for name in t.max}
+    if used and len(names) != 1:
+        raise ValueError(f"usage: a {price.model} price with {len(names)} components needs rows of usage")
+    return (UsageRow(used, {"component": names.pop()}),) if used else ()

@@ -41,6 +41,8 @@ class Terms:
     unit: str = ""
     prorate_free_units: bool = False
     """After a change in mid-period free units shrink with the service, or a daily change would buy them daily."""
+    share: ProrationUse | None = None
+    """What of the period was served, if that is not all of `service`: around pauses."""
     trial: bool = False
     """Usage of a trial is rated and shown, with a discount of all of it."""
 
@@ -87,7 +89,7 @@ def share_of(card: RateCard, terms: Terms) -> ProrationUse | None:
     """The part of the period that was served, if the charge is prorated at all."""
     if not card.proration:
         return None
-    return proration(terms.service, terms.period, terms.time_zone, card.proration.basis)
+    return terms.share or proration(terms.service, terms.period, terms.time_zone, card.proration.basis)
 
 
 def prorated(
@@ -117,18 +119,19 @@ def _with_amount(part: Part, exact: Decimal, currency: Currency) -> Part:
 
 def _bounded(card: RateCard, gross: Gross, terms: Terms, *, final: bool) -> Stages:
     currency = terms.currency
-    total = sum((part.gross for part in gross.parts), ZERO)
-    discount = ZERO
+    nothing = round_money(ZERO, currency)
+    total = sum((part.gross for part in gross.parts), nothing)
+    discount = nothing
     if card.percentage_discount is not None:
         discount = round_money(total * card.percentage_discount / HUNDRED, currency)
     maximum = prorated(card, "maximum", card.maximum, terms)
-    cap = ZERO if maximum is None else max(ZERO, round_money(total - discount - maximum, currency))
+    cap = nothing if maximum is None else max(nothing, round_money(total - discount - maximum, currency))
     minimum = prorated(card, "minimum", card.minimum, terms)
-    top_up = ZERO
+    top_up = nothing
     if final and minimum is not None:
-        top_up = max(ZERO, round_money(minimum - (total - discount - cap), currency))
+        top_up = max(nothing, round_money(minimum - (total - discount - cap), currency))
     amounts = StageAmounts(total, discount, cap, top_up)
-    return Stages(amounts, _shares(card, gross.parts, amounts, currency), None, gross.unpriced)
+    return Stages(amounts, _shares(card, gross.parts, amounts, currency), unpriced=gross.unpriced)
 
 
 def _shares(card: RateCard, parts: Sequence[Part], total: StageAmounts, currency: Currency) -> dict[Key, PartStages]:

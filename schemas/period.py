@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, AwareDatetime, ConfigDict
 
 
 def utc(moment: datetime, name: str = "instant") -> datetime:
@@ -23,6 +23,10 @@ def utc(moment: datetime, name: str = "instant") -> datetime:
     if moment.utcoffset() is None:
         raise ValueError(f"{name}: {moment.isoformat()} has no time zone")
     return moment.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(utc)]
+"""A moment on the wire: with a zone, kept in UTC."""
 
 
 @lru_cache(maxsize=1024)

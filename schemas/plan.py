@@ -24,7 +24,7 @@ from pydantic import (
 from schemas.faults import Found, Strict, contradiction, refuse
 from schemas.meter import Name
 from schemas.money import Currency, currency
-from schemas.price import Bucketed, Flat, Package, Percentage, Price, Window
+from schemas.price import Bucketed, Capacity, Flat, Package, Percentage, Price, ScalarPrice, TieredBlocks, Window
 from schemas.quantity import ONE, NonNegative, Percent, Positive
 
 Unit = Literal["day", "week", "month", "quarter", "half_year", "year"]
@@ -142,7 +142,17 @@ class RateCard(Strict):
         price = info.data.get("price")
         if free_units is not None and _has_free_units(price):
             raise contradiction("must be left out: the price has free units of its own")
+        if free_units is not None and isinstance(price, Percentage | TieredBlocks | Capacity):
+            raise contradiction(f"must be left out: a {price.model} price has no single quantity to take them from")
         return free_units
+
+    @field_validator("free_units_reset")
+    @classmethod
+    def _resets_one_number(cls, reset: str, info: ValidationInfo) -> str:
+        price = info.data.get("price")
+        if reset != "period" and price is not None and not isinstance(price, ScalarPrice):
+            raise contradiction(f'must be "period": a {price.model} price has no single quantity per {reset}')
+        return reset
 
     @field_validator("minimum")
     @classmethod
@@ -158,6 +168,9 @@ class RateCard(Strict):
         beside = [key for key in ("maximum", "minimum") if info.data.get(key) is not None]
         if commitment is not None and beside:
             raise contradiction(f"must be left out beside {' and '.join(beside)}: both bound the same amount")
+        price = info.data.get("price")
+        if commitment is not None and commitment.quantity is not None and not isinstance(price, ScalarPrice | None):
+            raise contradiction(f"must be an amount: a {price.model} price does not price a single quantity")
         return commitment
 
 

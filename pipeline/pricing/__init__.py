@@ -1,5 +1,6 @@
 """Prices: one small function per model, from usage to exact amounts. Source: rating.md §2."""
 
+from pipeline.pricing.blocks import ReadingAmount, price_blocks, price_capacity
 from pipeline.pricing.bucketed import BucketedAmount, price_buckets
 from pipeline.pricing.conversion import convert
 from pipeline.pricing.matrix import MatrixAmount, MatrixLine, price_matrix
@@ -13,10 +14,13 @@ __all__ = [
     "MatrixLine",
     "PercentageAmount",
     "Priced",
+    "ReadingAmount",
     "UsageRow",
     "Used",
     "convert",
+    "price_blocks",
     "price_buckets",
+    "price_capacity",
     "price_matrix",
     "price_quantity",
     "price_transactions",
