@@ -207,6 +207,7 @@ class TallyApp(faust.App):
     def __init__(self, name: str, settings: Settings) -> None:
         self.settings = settings
         self.deliveries: dict[str, Delivery] = {}
+        self._closing: list[Callable[[], Awaitable[None]]] = []
         self.failure: asyncio.Future[BaseException] | None = None
         super().__init__(
             f"{settings.topic_prefix}tally-{name}",
@@ -261,6 +262,20 @@ class TallyApp(faust.App):
         self.agent(source, name=f"deliver-{topic}")(deliver_batches)
         return delivery
 
+    def repeat(self, name: str, every_s: float, look: Callable[[], Awaitable[object]]) -> None:
+        """Looks again and again, outside every stream; a store that is away is asked again the next time."""
+
+        @self.timer(interval=every_s, name=name)
+        async def looking() -> None:
+            try:
+                await look()
+            except (StoreUnavailable, KafkaUnavailable) as error:
+                log.warning("%s: %s; looking again", name, error)
+            except Exception as error:
+                log.critical("%s: cannot go on: %s", name, error, exc_info=error)
+                self.fail(error)
+                raise
+
     def stored_offsets(self) -> dict[TP, int]:
         """What may be committed: as far as each delivery has stored."""
         return {
@@ -282,6 +297,16 @@ class TallyApp(faust.App):
             for partition, offset in (await delivery.assigned(mine)).items():
                 positions[TP(topic, partition)] = offset
         return positions
+
+    def on_worker_end(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Something to close once all agents have stopped."""
+        self._closing.append(close)
+
+    async def on_shutdown(self) -> None:
+        """Closes what the agents used."""
+        await super().on_shutdown()
+        for close in self._closing:
+            await close()
 
     def fail(self, error: BaseException) -> None:
         """Ends the worker: it stops within a limit and exits with an error."""

@@ -26,8 +26,7 @@ def fast_drain_possible() -> bool:
     from aiokafka.consumer import fetcher
 
     code = {
-        "PartitionRecords": fetcher.PartitionRecords.__init__.__code__.co_names
-        + tuple(dir(fetcher.PartitionRecords)),
+        "PartitionRecords": fetcher.PartitionRecords.__init__.__code__.co_names + tuple(dir(fetcher.PartitionRecords)),
         "FetchResult": fetcher.FetchResult.__init__.__code__.co_names + tuple(dir(fetcher.FetchResult)),
     }
     return all(name in code[kind] for kind, names in REQUIRED.items() for name in names)

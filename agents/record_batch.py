@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -50,3 +51,10 @@ class RecordBatch:
 def empty_batch(topic: str, partition: int, first_offset: int, next_offset: int) -> RecordBatch:
     """Offsets that hold no record."""
     return RecordBatch(topic, partition, first_offset, next_offset, (), (), (), (), ())
+
+
+def by_partition(batches: Sequence[RecordBatch]) -> Iterator[tuple[int, list[RecordBatch]]]:
+    """The batches of each partition, in order of their offsets."""
+    ordered = sorted(batches, key=lambda batch: (batch.partition, batch.first_offset))
+    for partition, mine in groupby(ordered, key=lambda batch: batch.partition):
+        yield partition, list(mine)

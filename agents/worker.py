@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from agents.delivery import TallyApp, exit_now
+from agents.delivery import exit_now
 from agents.settings import Settings, load
 
 log = logging.getLogger(__name__)

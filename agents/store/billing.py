@@ -6,7 +6,7 @@ Every write is idempotent by its key; every read is `FINAL`. Nothing here decide
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -58,9 +58,13 @@ class BillingStore:
             for tick, offset in ticks
         ])  # fmt: skip
 
-    def last_tick(self) -> Tick | None:
-        """The newest tick that is stored."""
-        rows = self._db.tuples("SELECT number, time, clock, vector FROM ticks FINAL ORDER BY number DESC LIMIT 1")
+    def last_tick(self, below_offset: int | None = None) -> Tick | None:
+        """The newest tick that is stored, or the newest below an offset of billing.ticks."""
+        rows = self._db.tuples(
+            "SELECT number, time, clock, vector FROM ticks FINAL WHERE k_offset < {below:UInt64} "
+            "ORDER BY number DESC LIMIT 1",
+            {"below": (1 << 63) if below_offset is None else below_offset},
+        )
         return _tick(rows[0]) if rows else None
 
     # -- attributions --------------------------------------------------------------------------------------------
@@ -132,7 +136,8 @@ class BillingStore:
             return {}
         rows = self._db.tuples(
             "SELECT outcome FROM command_outcomes FINAL WHERE (customer, request_id) IN "
-            "(SELECT arrayJoin(arrayZip({customers:Array(String)}, {ids:Array(String)}))) ORDER BY k_partition, k_offset",
+            "(SELECT arrayJoin(arrayZip({customers:Array(String)}, {ids:Array(String)}))) "
+            "ORDER BY k_partition, k_offset",
             {"customers": [customer for customer, _ in wanted], "ids": [request for _, request in wanted]},
         )
         found: dict[tuple[str, str], CommandOutcome] = {}
@@ -188,18 +193,6 @@ class BillingStore:
         """Freezes usage under its close ids; columns as `PERIOD_USAGE_COLUMNS`."""
         self._db.insert("period_usage", PERIOD_USAGE_COLUMNS, rows)
 
-    def period_usage(self, close_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-        """Frozen usage by close id, in order of subscription, meter, period and group."""
-        found: dict[str, list[dict[str, Any]]] = {close_id: [] for close_id in close_ids}
-        rows = self._db.rows(
-            "SELECT * FROM period_usage FINAL WHERE close_id IN {ids:Array(UUID)} "
-            "ORDER BY close_id, subscription, meter, period_start, grp",
-            {"ids": list(close_ids)},
-        )
-        for row in rows:
-            found[str(row["close_id"])].append(row)
-        return found
-
     def insert_closes(self, closes: Sequence[PeriodClosed]) -> None:
         """Projects records of billing.periods."""
         columns = ("close_id", "customer", "tick", "revision", "usage_rows", "events", "fingerprint", "record")
@@ -215,14 +208,6 @@ class BillingStore:
             "parked_runs", ("customer", "tick", "revision", "reason", "detail", "version"),
             [(run.customer, run.tick.number, run.revision, reason, detail, 1)],
         )  # fmt: skip
-
-    # -- documents -----------------------------------------------------------------------------------------------
-
-    def insert_rows(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Inserts rows given as mappings of equal keys."""
-        if rows:
-            columns = tuple(rows[0])
-            self._db.insert(table, columns, [[row[column] for column in columns] for row in rows])
 
     def coverage(self, topic: str) -> dict[int, int]:
         """Partition -> contiguous `next_offset` that the ledger has reached for a topic."""

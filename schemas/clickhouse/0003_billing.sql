@@ -190,3 +190,6 @@ CREATE TABLE invoice_lines (
 ) ENGINE = ReplacingMergeTree
 ORDER BY (document_id, line)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Documents that are in billing.finalisations already. Only saves appending twice: the first occurrence counts anyway.
+CREATE TABLE ordered_documents (document_id UUID) ENGINE = ReplacingMergeTree ORDER BY document_id;

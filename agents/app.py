@@ -1,0 +1,83 @@
+"""The composition root: which agents run in which worker, wired in one place."""
+
+from __future__ import annotations
+
+from agents import (
+    attributions,
+    clock,
+    ingester,
+    invoicer,
+    period_closer,
+    sealer,
+    subscriptions,
+)
+from agents.attributions import Attributor
+from agents.catalogue import CatalogueLog
+from agents.clock import Forwarder, Ticker
+from agents.delivery import TallyApp
+from agents.ingester import Ingester
+from agents.invoicer import Invoicer
+from agents.ledger import Ledger, LedgerKeeper
+from agents.logs import Logs
+from agents.period_closer import PeriodCloser
+from agents.sealer import Sealer
+from agents.settings import Settings
+from agents.store.billing import BillingStore
+from agents.store.connection import Connection
+from agents.store.documents import DocumentStore
+from agents.store.reconciliation import ReconciliationStore
+from agents.store.totals import TotalsStore
+from agents.store.usage import UsageStore
+from agents.subscriptions import SubscriptionAgent
+from agents.topics import ATTRIBUTIONS, COMMANDS, FINALISATIONS, PERIODS, TICKS
+
+WORKERS = ("ingest", "billing")
+
+
+def create_app(name: str, settings: Settings) -> TallyApp:
+    """The app of a worker: `ingest` or `billing`. Raises ValueError for another name."""
+    if name == "ingest":
+        return create_ingest_app(settings)
+    if name == "billing":
+        return create_billing_app(settings)
+    raise ValueError(f"no worker {name!r}; there are {', '.join(WORKERS)}")
+
+
+def create_ingest_app(settings: Settings) -> TallyApp:
+    """Usage events into rows, rows into sealed totals."""
+    app = TallyApp("ingest", settings)
+    logs = Logs(settings)
+    # Each actor has its own connection: a connection is not shared between calls that run at the same time.
+    ledger = Ledger(Connection(settings))
+    usage = UsageStore(Connection(settings))
+    judge = Ingester(logs, usage, ledger, crash_at=settings.crash_at)
+    ingester.attach(app, judge)
+    totals = Connection(settings)
+    sealer.attach(app, Sealer(TotalsStore(totals, BillingStore(totals)), CatalogueLog(logs)))
+    app.on_worker_end(logs.stop)
+    return app
+
+
+def create_billing_app(settings: Settings) -> TallyApp:
+    """Ticks, commands, closes, invoices."""
+    app = TallyApp("billing", settings)
+    logs = Logs(settings)
+
+    def keeper(topic: str) -> LedgerKeeper:
+        return LedgerKeeper(Ledger(Connection(settings)), topic)
+
+    def billing_store() -> BillingStore:
+        return BillingStore(Connection(settings))
+
+    catalogue = CatalogueLog(logs)
+    ticks, subjects, commands = keeper(TICKS), keeper(ATTRIBUTIONS), keeper(COMMANDS)
+    periods, finals = keeper(PERIODS), keeper(FINALISATIONS)
+    clock.attach(app, Forwarder(logs, billing_store(), ticks), ticks, Ticker(logs, settings.tick_every_s))
+    attributions.attach(app, Attributor(billing_store(), subjects), subjects)
+    subscriptions.attach(app, SubscriptionAgent(logs, billing_store(), commands, catalogue), commands)
+    closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue)
+    period_closer.attach(app, closer)
+    documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
+    invoicer.attach(app, Invoicer(logs, documents, catalogue, periods, finals), periods, finals)
+    app.on_worker_end(logs.stop)
+    return app

@@ -1,0 +1,192 @@
+"""The ingester: records of usage.events become rows, once each, whatever crashes.
+
+The cycle, each step idempotent: S1 events, S2 corrections and dead letters, S3 the ledger row, S4 commit. A record is
+acknowledged only once it and its ledger row are stored; a crash anywhere repeats the batch, and the repetition
+collapses. Source: design.md §5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+
+from aiokafka.errors import KafkaError
+
+from agents.clock import first_tick
+from agents.delivery import PartitionStopped, TallyApp
+from agents.ledger import Ledger, LedgerRow, record_hash
+from agents.logs import Logs
+from agents.record_batch import RecordBatch, by_partition
+from agents.store.usage import UsageStore
+from agents.topics import DEAD_LETTERS, USAGE_EVENTS, KafkaUnavailable
+from pipeline.usage_block import Record, UsageBlock, judge
+
+log = logging.getLogger(__name__)
+
+
+class Step(StrEnum):
+    """The steps of the cycle, in order."""
+
+    EVENTS = "events"
+    REFUSALS = "refusals"
+    LEDGER = "ledger"
+    COMMIT = "commit"
+
+
+class Ingester:
+    """Judges and stores record batches, and knows where each partition stands."""
+
+    def __init__(self, logs: Logs, usage: UsageStore, ledger: Ledger, *, crash_at: str = "") -> None:
+        self._logs, self._usage, self._ledger = logs, usage, ledger
+        self._wall_clock: bool | None = None
+        self._crash = CrashPoint(crash_at)
+        self._ends: dict[int, LedgerRow] = {}
+
+    async def resume(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Where the ledger ends; without the partitions whose log is not the one that the ledger describes."""
+        ends = await asyncio.to_thread(self._ledger.ends, USAGE_EVENTS, partitions)
+        self._ends = {}
+        for partition, row in ends.items():
+            try:
+                await self._check_same_log(partition, row)
+            except PartitionStopped as error:
+                log.critical("partition stopped, the others go on: %s", error)
+            else:
+                self._ends[partition] = row
+        return {partition: row.next_offset for partition, row in self._ends.items()}
+
+    async def _check_same_log(self, partition: int, row: LedgerRow) -> None:
+        begins, ends = await self._logs.bounds(USAGE_EVENTS)
+        if row.next_offset > ends[partition]:
+            raise PartitionStopped(
+                f"{USAGE_EVENTS}/{partition}: the log ends at {ends[partition]} but {row.next_offset} is stored: "
+                "it was truncated or re-created"
+            )
+        if begins[partition] > row.next_offset:
+            raise PartitionStopped(
+                f"{USAGE_EVENTS}/{partition}: offsets {row.next_offset} to {begins[partition] - 1} are gone: retention "
+                "removed them before they were stored"
+            )
+        if not row.next_offset or begins[partition] > row.next_offset - 1 or not row.last_hash:
+            return
+        last = await self._logs.read(USAGE_EVENTS, partition, row.next_offset - 1, row.next_offset)
+        if last and record_hash(last[0].key, last[0].value) != row.last_hash:
+            raise PartitionStopped(
+                f"{USAGE_EVENTS}/{partition}: the record at {row.next_offset - 1} is not the one that was stored: the "
+                "topic was re-created"
+            )
+
+    async def ingest(self, batches: Sequence[RecordBatch]) -> None:
+        """One cycle. When it returns, everything in `batches` is stored and in the ledger."""
+        wall_clock = await self._is_wall_clock()
+        judged = [
+            (partition, list(mine), judge(USAGE_EVENTS, _records(mine), wall_clock=wall_clock))
+            for partition, mine in by_partition(batches)
+        ]
+        everything = _merged(block for _, _, block in judged)
+        self._crash.at(Step.EVENTS, "before")
+        await asyncio.to_thread(self._usage.insert_events, everything)
+        self._crash.at(Step.EVENTS, "after")
+        self._crash.at(Step.REFUSALS, "before")
+        await asyncio.to_thread(self._usage.insert_corrections, everything)
+        await asyncio.to_thread(self._usage.insert_dead_letters, everything)
+        await self._publish_dead_letters(everything)
+        self._crash.at(Step.REFUSALS, "after")
+        rows = [self._row(partition, mine, block) for partition, mine, block in judged]
+        self._crash.at(Step.LEDGER, "before")
+        await asyncio.to_thread(self._ledger.append, rows)
+        self._crash.at(Step.LEDGER, "after")
+        self._ends.update({row.partition: row for row in rows})
+        self._crash.at(Step.COMMIT, "before")
+
+    async def _is_wall_clock(self) -> bool:
+        """The kind of clock, fixed by the first tick: a verdict depends on it. Raises KafkaUnavailable before that."""
+        if self._wall_clock is None:
+            first = await first_tick(self._logs)
+            if first is None:
+                raise KafkaUnavailable("billing time has not begun, so usage cannot be judged: tally tick --start …")
+            self._wall_clock = first.clock == "wall"
+        return self._wall_clock
+
+    def _row(self, partition: int, batches: Sequence[RecordBatch], block: UsageBlock) -> LedgerRow:
+        return self._ends[partition].follow(
+            batches,
+            events=len(block.events),
+            corrections=len(block.corrections),
+            dead_letters=len(block.dead_letters),
+            panes=block.panes,
+        )
+
+    async def _publish_dead_letters(self, block: UsageBlock) -> None:
+        """Copies refused records to the dead-letter topic, bytes as received, with the reason in headers.
+
+        The table is the record of what was refused; the topic may hold a copy twice after a crash, and says in its
+        headers which record it is a copy of.
+        """
+        sent = []
+        for letter in block.dead_letters:
+            added = (
+                ("tally_reason", letter.reason.value.encode()),
+                ("tally_detail", letter.detail.encode()),
+                ("tally_topic", letter.topic.encode()),
+                ("tally_partition", str(letter.partition).encode()),
+                ("tally_offset", str(letter.offset).encode()),
+            )
+            headers = (*letter.headers, *added)
+            sent.append(await self._logs.send(DEAD_LETTERS, letter.key, letter.value, headers=headers,
+                                              partition=letter.partition))  # fmt: skip
+        try:
+            await asyncio.gather(*sent)
+        except KafkaError as error:
+            raise KafkaUnavailable(f"dead letters could not be published: {error}") from error
+
+
+def attach(app: TallyApp, ingester: Ingester) -> None:
+    """Runs the ingester on usage.events."""
+    app.deliver(USAGE_EVENTS, process=ingester.ingest, resume=ingester.resume)
+
+
+class CrashPoint:
+    """Kills this process at a named place, for the crash stories: `step:before|after:n` (the n-th time)."""
+
+    def __init__(self, place: str) -> None:
+        self._step, self._when, self._left = "", "", 0
+        if place:
+            self._step, self._when, count = place.split(":")
+            self._left = int(count)
+
+    def at(self, step: str, when: str) -> None:
+        """Dies if this is the place."""
+        if (step, when) == (self._step, self._when):
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _records(batches: Sequence[RecordBatch]) -> Iterator[Record]:
+    for batch in batches:
+        yield from map(
+            Record._make,
+            zip(
+                [batch.partition] * len(batch),
+                batch.offsets,
+                batch.timestamps,
+                batch.keys,
+                batch.headers,
+                batch.values,
+                strict=True,
+            ),
+        )  # fmt: skip
+
+
+def _merged(blocks: Iterator[UsageBlock]) -> UsageBlock:
+    merged = UsageBlock()
+    for block in blocks:
+        merged.events += block.events
+        merged.corrections += block.corrections
+        merged.dead_letters += block.dead_letters
+    return merged

@@ -1,0 +1,119 @@
+"""The invoicer: PeriodClosed becomes a rated invoice, becomes final in a fixed order, becomes an event.
+
+Two deliveries meet here at a log. `billing.periods` gives drafts; once every run of a tick has its draft or is parked,
+they enter `billing.finalisations` sorted by customer, so numbers follow the order of issue dates on every machine.
+`billing.finalisations` gives numbers: the place of a document among first occurrences. Source: design.md §4, §7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from agents.catalogue import CatalogueLog
+from agents.delivery import TallyApp
+from agents.ledger import LedgerKeeper
+from agents.logs import Logs
+from agents.record_batch import RecordBatch
+from agents.store.documents import DocumentStore
+from agents.topics import CATALOGUE, FINALISATIONS, INVOICES, INVOICES_LATEST, PERIODS
+from pipeline.invoicing import SERIES, finalized, invoice_of
+from pipeline.rating import Usage
+from schemas.customer_state import PeriodClosed
+from schemas.identity import canonical_json, derived_id
+from schemas.invoice import Finalisation, Invoice, InvoiceEvent
+from schemas.period import Period
+
+
+class Invoicer:
+    """Rates closes, orders and numbers their invoices, publishes them."""
+
+    def __init__(
+        self, logs: Logs, documents: DocumentStore, catalogue: CatalogueLog, periods: LedgerKeeper, finals: LedgerKeeper
+    ) -> None:
+        self._logs, self._documents, self._catalogue = logs, documents, catalogue
+        self._periods, self._finals = periods, finals
+
+    async def rate(self, batches: Sequence[RecordBatch]) -> None:
+        """One cycle on billing.periods: every close becomes its drafts, stored; the first record of a close counts."""
+        closes = [PeriodClosed.model_validate_json(value or b"") for batch in batches for value in batch.values]
+        frozen = await asyncio.to_thread(self._documents.period_usage, [closed.close_id for closed in closes])
+        drafts: list[Invoice] = []
+        for closed in closes:
+            catalogue = await self._catalogue.as_of(closed.tick.vector.end(CATALOGUE, 0))
+            drafts += invoice_of(closed, usage_by_meter(frozen[closed.close_id]), catalogue)
+        await asyncio.to_thread(self._documents.insert_drafts, drafts)
+        await self._periods.record(batches)
+
+    async def finalise_due(self) -> int:
+        """Puts the drafts of each complete tick into the order in which they become final; how many."""
+        drafts = await asyncio.to_thread(self._documents.drafts_of_complete_ticks)
+        for document_id, customer, tick in drafts:
+            record = Finalisation(document_id=document_id, series=SERIES, customer=customer, tick=tick)
+            await self._logs.append(FINALISATIONS, None, record.model_dump_json().encode())
+        await asyncio.to_thread(self._documents.mark_ordered, [document_id for document_id, _, _ in drafts])
+        return len(drafts)
+
+    async def number(self, batches: Sequence[RecordBatch]) -> None:
+        """One cycle on billing.finalisations: first occurrences get the next number, are stored and published."""
+        records = [
+            (offset, Finalisation.model_validate_json(value or b""))
+            for batch in batches
+            for offset, value in zip(batch.offsets, batch.values, strict=True)
+        ]
+        numbered = await asyncio.to_thread(self._numbers, records)
+        drafts = await asyncio.to_thread(self._documents.documents, [document for document, _, _ in numbered])
+        finals = [(finalized(drafts[document], number), offset) for document, number, offset in numbered]
+        await asyncio.to_thread(self._documents.insert_finals, finals)
+        for invoice, _ in finals:
+            await self._publish(invoice)
+        await self._finals.record(batches)
+
+    def _numbers(self, records: Sequence[tuple[int, Finalisation]]) -> list[tuple[str, int, int]]:
+        """(document, number, offset) of first occurrences; those numbered by an earlier try keep their number."""
+        known = self._documents.numbers([record.document_id for _, record in records])
+        following = self._documents.next_number(SERIES, min((offset for offset, _ in records), default=0))
+        numbered: dict[str, tuple[str, int, int]] = {}
+        for offset, record in records:
+            held = known.get(record.document_id)
+            if record.document_id in numbered or (held is not None and held[1] < offset):
+                continue  # a repetition: the first occurrence has the number
+            numbered[record.document_id] = (record.document_id, following, offset)
+            following += 1
+        return list(numbered.values())
+
+    async def _publish(self, invoice: Invoice) -> None:
+        """The event, then the document: the same bytes however often it is done."""
+        event = InvoiceEvent(
+            id=str(derived_id("invoice event", invoice.id, "finalized")),
+            type="tally.invoice.finalized.v1",
+            subject=invoice.customer,
+            time=invoice.issued_at,
+            data=invoice,
+        )
+        await self._logs.append(INVOICES, invoice.customer.encode(), canonical_json(event.model_dump(mode="json")))
+        await self._logs.append(INVOICES_LATEST, invoice.id.encode(), canonical_json(invoice.model_dump(mode="json")))
+
+
+def usage_by_meter(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str, Period], list[Usage]]:
+    """Frozen rows as the rating takes them."""
+    found: dict[tuple[str, str, Period], list[Usage]] = {}
+    for row in rows:
+        span = Period(start=row["period_start"], end=row["period_end"])
+        usage = Usage(tuple(json.loads(row["grp"])), row["value"], row["events"], row["invalid"])
+        found.setdefault((row["subscription"], row["meter"], span), []).append(usage)
+    return found
+
+
+def attach(app: TallyApp, invoicer: Invoicer, periods: LedgerKeeper, finals: LedgerKeeper) -> None:
+    """Runs both deliveries, and between them the look for complete ticks, by the worker that holds the numbers."""
+    app.deliver(PERIODS, process=invoicer.rate, resume=periods.resume, linger_s=0.02)
+    finalisations = app.deliver(FINALISATIONS, process=invoicer.number, resume=finals.resume, linger_s=0.02)
+
+    async def look() -> None:
+        if finalisations.partitions:
+            await invoicer.finalise_due()
+
+    app.repeat("finalisation", 0.25, look)

@@ -1,0 +1,162 @@
+"""The period closer: usage of a run's periods is frozen as of its tick's vector, once the ledger covers it.
+
+Nothing waits in a body: what is not covered yet stays an open run, and is looked at again a moment later. Closing twice
+writes the same rows under the same ids and publishes the same bytes. Source: design.md §6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from agents.catalogue import CatalogueLog
+from agents.delivery import TallyApp
+from agents.logs import Logs
+from agents.store.billing import BillingStore, UsageRow
+from agents.store.reconciliation import ReconciliationStore
+from agents.topics import CATALOGUE, COMMANDS, PERIODS
+from schemas.catalogue_entry import Catalogue, MeterEntry
+from schemas.customer_state import BillingRun, DuePeriod, PeriodClosed
+from schemas.identity import derived_id
+from schemas.period import Period
+from schemas.tick import ATTRIBUTIONS, USAGE, Tick
+
+log = logging.getLogger(__name__)
+
+FINGERPRINT_MODULUS = 1 << 128
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The rows of `period_usage` of one close, and the record that announces it."""
+
+    closed: PeriodClosed
+    rows: tuple[tuple[object, ...], ...]
+
+
+class PeriodCloser:
+    """Closes the open runs of the partitions of billing.commands that this worker holds."""
+
+    def __init__(
+        self, logs: Logs, store: BillingStore, reconciliation: ReconciliationStore, catalogue: CatalogueLog
+    ) -> None:
+        self._logs, self._store, self._reconciliation, self._catalogue = logs, store, reconciliation, catalogue
+        self.waiting_for = ""
+
+    async def look(self, partitions: Sequence[int]) -> int:
+        """Closes every run whose vector is covered, in order of ticks; how many that were."""
+        closed = 0
+        runs = await asyncio.to_thread(self._store.open_runs, partitions)
+        for (tick, revision), group in groupby(runs, key=lambda run: (run.tick, run.revision)):
+            self.waiting_for = await self._missing(tick)
+            if self.waiting_for:
+                break
+            closed += await self._close(tick, revision, tuple(group))
+        return closed
+
+    async def _missing(self, tick: Tick) -> str:
+        """What of a tick's vector the ledger does not cover yet; empty if nothing."""
+        for topic in (USAGE, ATTRIBUTIONS):
+            coverage = await asyncio.to_thread(self._store.coverage, topic)
+            for partition, end in enumerate(tick.vector.of(topic)):
+                if coverage.get(partition, 0) < end:
+                    return (
+                        f"{topic}/{partition} is stored to {coverage.get(partition, 0)}, tick {tick.number} needs {end}"
+                    )
+        return ""
+
+    async def _close(self, tick: Tick, revision: int, runs: Sequence[BillingRun]) -> int:
+        catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
+        usage = await asyncio.to_thread(self._usage, tick, revision, runs, catalogue)
+        passed = await asyncio.to_thread(self._gate, tick, runs, catalogue)
+        frozen = [freeze(run, catalogue, usage) for run in passed]
+        await asyncio.to_thread(self._store.insert_period_usage, [row for close in frozen for row in close.rows])
+        for close in frozen:
+            key = close.closed.customer.encode()
+            await self._logs.append(PERIODS, key, close.closed.model_dump_json().encode())
+        await asyncio.to_thread(self._store.insert_closes, [close.closed for close in frozen])
+        log.info("tick %s: closed %s of %s runs", tick.number, len(frozen), len(runs))
+        return len(frozen)
+
+    def _usage(
+        self, tick: Tick, revision: int, runs: Sequence[BillingRun], catalogue: Catalogue
+    ) -> dict[tuple[str, str, Period], dict[str, list[UsageRow]]]:
+        """(meter, version, span) -> customer -> rows; one query per meter and span."""
+        found: dict[tuple[str, str, Period], dict[str, list[UsageRow]]] = {}
+        for entry, span in wanted(runs, catalogue):
+            by_customer: dict[str, list[UsageRow]] = {}
+            for row in self._store.run_usage(tick, revision, span, entry.meter):
+                by_customer.setdefault(row.customer, []).append(row)
+            found[entry.name, entry.version, span] = by_customer
+        return found
+
+    def _gate(self, tick: Tick, runs: Sequence[BillingRun], catalogue: Catalogue) -> list[BillingRun]:
+        """The runs that pass; a difference between totals and raw usage parks the customers it touches."""
+        touched: dict[str, str] = {}
+        for entry, span in wanted(runs, catalogue):
+            touched.update(self._reconciliation.differing_customers(tick, entry, span))
+        for run in runs:
+            if run.customer in touched:
+                log.error("%s is parked at tick %s: %s", run.customer, tick.number, touched[run.customer])
+                self._store.park(run, "totals_differ", touched[run.customer])
+        return [run for run in runs if run.customer not in touched]
+
+
+def wanted(runs: Sequence[BillingRun], catalogue: Catalogue) -> Iterator[tuple[MeterEntry, Period]]:
+    """Each meter version and served span that the runs need, once."""
+    seen = {
+        (entry.name, entry.version, due.service): entry
+        for run in runs
+        for due in run.periods
+        for entry in meters_of(due, catalogue)
+    }
+    for (_, _, span), entry in sorted(seen.items(), key=lambda item: (item[0][0], item[0][1], item[0][2].start)):
+        yield entry, span
+
+
+def meters_of(due: DuePeriod, catalogue: Catalogue) -> tuple[MeterEntry, ...]:
+    """The meters that a period's plan version prices."""
+    plan = catalogue.plan(due.plan, due.plan_version)
+    if plan is None:
+        raise LookupError(f"plan {due.plan}@{due.plan_version} is not in the catalogue")
+    return catalogue.meters_of(plan)
+
+
+def freeze(
+    run: BillingRun, catalogue: Catalogue, usage: Mapping[tuple[str, str, Period], Mapping[str, Sequence[UsageRow]]]
+) -> Frozen:
+    """What a run's close consists of; a function of the run and of the usage as of its vector."""
+    close_id = str(derived_id("close", run.customer, run.tick.number, run.revision))
+    rows: list[tuple[object, ...]] = []
+    events = fingerprint = 0
+    for due in run.periods:
+        for entry in meters_of(due, catalogue):
+            for row in usage[entry.name, entry.version, due.service].get(run.customer, ()):
+                events += row.events
+                fingerprint = (fingerprint + row.fingerprint) % FINGERPRINT_MODULUS
+                rows.append((
+                    close_id, run.customer, due.subscription, entry.name, entry.version, due.service.start,
+                    due.service.end, json.dumps(list(row.group), ensure_ascii=False, separators=(",", ":")),
+                    row.events, row.invalid, row.value, row.fingerprint,
+                ))  # fmt: skip
+    closed = PeriodClosed(
+        close_id=close_id,
+        customer=run.customer,
+        revision=run.revision,
+        tick=run.tick,
+        periods=run.periods,
+        usage_rows=len(rows),
+        events=events,
+        fingerprint=f"{events}-{fingerprint:032x}",
+    )
+    return Frozen(closed, tuple(rows))
+
+
+def attach(app: TallyApp, closer: PeriodCloser) -> None:
+    """Looks for closable runs a few times a second."""
+    commands = app.deliveries[app.settings.topic_prefix + COMMANDS]
+    app.repeat("period closer", 0.25, lambda: closer.look(commands.partitions))

@@ -1,0 +1,47 @@
+-- pane_differences: customers whose sealed panes differ from raw events, each pane as of the vector it was sealed at.
+-- Panes that lie wholly in the span are compared; a zero row stands for a group that vanished.
+WITH sealed AS (
+  SELECT pane, vector FROM seals FINAL
+  WHERE meter = {meter:String} AND meter_version = {version:String}
+    AND pane >= {starts:DateTime64(3, 'UTC')} AND pane < {ends:DateTime64(3, 'UTC')}),
+raw AS (
+  SELECT subject, pane, grp, count() AS events, sum(value) AS total
+  FROM (
+    SELECT e.subject AS subject, e.pane AS pane, e.d AS d, $group AS grp, $value AS value
+    FROM (
+      SELECT type, subject, ts, source, id, k_epoch, k_partition, bitNot(inv_offset) AS k_offset,
+        if(exact = '', data, exact) AS d, toStartOfInterval(ts, INTERVAL 5 MINUTE) AS pane
+      FROM events FINAL
+      WHERE type IN ($types) AND ts >= {starts:DateTime64(3, 'UTC')} AND ts < {ends:DateTime64(3, 'UTC')}
+        AND (source, id) NOT IN (SELECT target_source, target_id FROM corrections)
+        AND (type, subject, ts, source, id, k_epoch, k_partition) NOT IN (
+          SELECT type, subject, ts, source, id, k_epoch, k_partition FROM retractions)) AS e
+    INNER JOIN sealed AS s ON e.pane = s.pane
+    WHERE e.k_offset < s.vector[e.k_partition + 1] AND $where)
+  GROUP BY subject, pane, grp),
+corrected AS (
+  -- Panes that a correction touches are compared by reconcile, which knows its order; not here.
+  SELECT DISTINCT toStartOfInterval(e.ts, INTERVAL 5 MINUTE) AS pane
+  FROM events AS e INNER JOIN corrections AS c ON e.source = c.target_source AND e.id = c.target_id
+  UNION DISTINCT SELECT toStartOfInterval(ts, INTERVAL 5 MINUTE) FROM corrections WHERE action = 'replace'),
+compared AS (
+  SELECT subject, pane, grp, sum(raw_events) AS raw_events, sum(total_events) AS total_events,
+    sum(raw_total) AS raw_total, sum(total) AS total
+  FROM (
+    SELECT subject, pane, grp, events AS raw_events, 0 AS total_events, total AS raw_total, toDecimal128(0, 12) AS total
+    FROM raw
+    UNION ALL
+    SELECT subject, pane, grp, 0, events, toDecimal128(0, 12), total
+    FROM pane_totals FINAL
+    WHERE meter = {meter:String} AND meter_version = {version:String}
+      AND pane >= {starts:DateTime64(3, 'UTC')} AND pane < {ends:DateTime64(3, 'UTC')})
+  WHERE pane NOT IN (SELECT pane FROM corrected)
+  GROUP BY subject, pane, grp
+  HAVING raw_events != total_events OR raw_total != total)
+SELECT if(a.customer = '', c.subject, a.customer) AS customer, count() AS panes, sum(c.raw_events), sum(c.total_events),
+  sum(c.raw_total), sum(c.total)
+FROM compared AS c
+ASOF LEFT JOIN ($attributions_as_of) AS a
+  ON c.subject = a.subject AND toDateTime64(c.pane, 3, 'UTC') >= a.effective_from
+GROUP BY customer
+ORDER BY customer

@@ -1,0 +1,15 @@
+-- seal_panes: totals of panes of one meter as of a coverage; a group that vanished gets a zero row.
+INSERT INTO pane_totals (meter, meter_version, subject, pane, grp, events, invalid, total, coverage)
+SELECT {meter:String}, {version:String}, subject, pane, grp, sum(events), sum(invalid), sum(total), {coverage:UInt64}
+FROM (
+  SELECT subject, toStartOfInterval(ts, INTERVAL 5 MINUTE) AS pane, $group AS grp,
+    count() AS events, countIf($valid = 0) AS invalid, sum($value) AS total
+  FROM ($counted_events)
+  WHERE $where AND intDiv(toUnixTimestamp(ts), 300) IN ($panes)
+  GROUP BY subject, pane, grp
+  UNION ALL
+  SELECT subject, pane, grp, 0 AS events, 0 AS invalid, toDecimal128(0, 12) AS total
+  FROM pane_totals FINAL
+  WHERE meter = {meter:String} AND meter_version = {version:String} AND events > 0
+    AND intDiv(toUnixTimestamp(pane), 300) IN ($panes))
+GROUP BY subject, pane, grp

@@ -1,0 +1,76 @@
+"""Sealed totals: which panes are dirty, and the statements that seal them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from string import Template
+
+from agents.store.billing import BillingStore
+from agents.store.connection import Connection, query_text
+from agents.topics import USAGE_EVENTS
+from pipeline.meter_sql import meter_sql, quoted
+from pipeline.sealing import PANE_S
+from schemas.catalogue_entry import MeterEntry
+from schemas.tick import Tick
+
+
+class TotalsStore:
+    """What the sealer asks of ClickHouse."""
+
+    def __init__(self, connection: Connection, billing: BillingStore) -> None:
+        self._db, self._billing = connection, billing
+
+    def last_tick(self) -> Tick | None:
+        """The newest tick."""
+        return self._billing.last_tick()
+
+    def coverage(self) -> Mapping[int, int]:
+        """Partition -> contiguous `next_offset` of usage.events."""
+        return self._billing.coverage(USAGE_EVENTS)
+
+    def touched_panes(self, entry: MeterEntry, coverage: Sequence[int]) -> tuple[int, ...]:
+        """Panes that the ledger names below `coverage` and beyond the vector that they were last sealed at."""
+        rows = self._db.tuples(
+            query_text("touched_panes"),
+            {"meter": entry.name, "version": entry.version, "topic": USAGE_EVENTS},
+        )
+        return tuple(row[0] for row in rows)
+
+    def seal(self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int]) -> None:
+        """Writes the totals of panes as of `coverage`, then the seals that say so."""
+        parts = meter_sql(entry.meter)
+        listed = ", ".join(str(pane) for pane in panes)
+        types = ", ".join(quoted(kind) for kind in entry.meter.event_types)
+        sql = Template(query_text("seal_panes")).substitute(
+            group=parts.group,
+            valid=parts.valid,
+            value=parts.value,
+            where=parts.where,
+            panes=listed,
+            counted_events=Template(query_text("counted_events")).substitute(types=types, subjects="1"),
+        )
+        self._db.execute(sql, {
+            "meter": entry.name, "version": entry.version, "usage": list(coverage), "coverage": sum(coverage),
+            "starts": _start(panes[0]), "ends": _start(panes[-1] + 1),
+        })  # fmt: skip
+        self._db.insert("seals", ("meter", "meter_version", "pane", "coverage", "vector"), [
+            (entry.name, entry.version, _start(pane), sum(coverage), list(coverage)) for pane in panes
+        ])  # fmt: skip
+
+    def replace_metered_events(self, entries: Sequence[MeterEntry]) -> None:
+        """Makes the view `metered_events` what the catalogue's meters count, one branch per meter version."""
+        branches = [
+            Template(query_text("metered_events_branch")).substitute(
+                meter=quoted(entry.name), version=quoted(entry.version), group=parts.group, valid=parts.valid,
+                value=parts.value, where=parts.where,
+            )
+            for entry in entries
+            for parts in (meter_sql(entry.meter),)
+        ]  # fmt: skip
+        if branches:
+            self._db.execute("CREATE OR REPLACE VIEW metered_events AS\n" + "\nUNION ALL\n".join(branches))
+
+
+def _start(pane: int) -> datetime:
+    return datetime.fromtimestamp(pane * PANE_S, UTC)

@@ -1,0 +1,179 @@
+"""Commands and ticks fold into state per customer, in log order; a tick turns what is due into billing runs.
+
+The cycle per batch: load the clock and the states, fold in memory, store outcomes, runs and states, publish outcomes,
+ledger, commit. Outcomes are stored before states, so that a replay repeats an outcome instead of deciding anew.
+Source: design.md §7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from agents.catalogue import CatalogueLog
+from agents.delivery import TallyApp
+from agents.ledger import LedgerKeeper
+from agents.logs import Logs
+from agents.record_batch import RecordBatch, by_partition
+from agents.store.billing import BillingStore, StoredState
+from agents.topics import CATALOGUE, COMMANDS, OUTCOMES
+from pipeline.subscriptions import bill, decide, next_due_at
+from schemas.catalogue_entry import PlanEntry
+from schemas.command import COMMAND_RECORD, Cancel, CommandOutcome, Subscribe, TickCopy
+from schemas.customer_state import BillingRun, CustomerState
+from schemas.tick import Tick
+
+log = logging.getLogger(__name__)
+
+Read = Subscribe | Cancel | TickCopy
+
+
+@dataclass(slots=True)
+class _Fold:
+    """What one partition's records change, collected in memory before anything is stored."""
+
+    partition: int
+    clock: Tick | None
+    clock_offset: int
+    states: dict[str, StoredState]
+    seen: dict[tuple[str, str], CommandOutcome]
+    outcomes: list[CommandOutcome] = field(default_factory=list)
+    runs: list[BillingRun] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    ticked: bool = False
+
+
+class SubscriptionAgent:
+    """Folds billing.commands."""
+
+    def __init__(self, logs: Logs, store: BillingStore, keeper: LedgerKeeper, catalogue: CatalogueLog) -> None:
+        self._logs, self._store, self._keeper, self._catalogue = logs, store, keeper, catalogue
+
+    async def fold(self, batches: Sequence[RecordBatch]) -> None:
+        """One cycle over all partitions of a flush."""
+        for partition, mine in by_partition(batches):
+            records = list(_read(mine))
+            fold = await asyncio.to_thread(self._load, partition, [record for _, record in records])
+            for offset, record in records:
+                if isinstance(record, TickCopy):
+                    await self._tick(fold, record.tick, offset)
+                else:
+                    await self._command(fold, record, offset)
+            await asyncio.to_thread(self._store_fold, fold)
+            await self._publish(fold.outcomes)
+        await self._keeper.record(batches)
+
+    def _load(self, partition: int, records: Sequence[Read]) -> _Fold:
+        commands = [record for record in records if not isinstance(record, TickCopy)]
+        clock = self._store.clock_of(partition)
+        return _Fold(
+            partition=partition,
+            clock=clock[0] if clock else None,
+            clock_offset=clock[1] if clock else -1,
+            states=self._store.states(command.customer for command in commands),
+            seen=self._store.outcomes((command.customer, command.request_id) for command in commands),
+        )
+
+    async def _command(self, fold: _Fold, command: Subscribe | Cancel, offset: int) -> None:
+        known = fold.seen.get((command.customer, command.request_id))
+        held = fold.states.get(command.customer, StoredState(CustomerState(customer=command.customer), -1))
+        if known is not None and (known.offset != offset or held.offset >= offset):
+            # The same request again, or the same record again: the first outcome stands.
+            fold.outcomes.append(known if known.offset == offset else _repeated(known, fold, offset))
+            return
+        decision = decide(held.state, command, fold.clock, await self._plan(command, fold.clock))
+        outcome = CommandOutcome(
+            request_id=command.request_id,
+            customer=command.customer,
+            command=command.command,
+            actor=command.actor,
+            reason=command.reason,
+            accepted=not decision.refusal,
+            detail=decision.refusal,
+            tick=fold.clock.number if fold.clock else 0,
+            partition=fold.partition,
+            offset=offset,
+        )
+        fold.outcomes.append(outcome)
+        fold.seen.setdefault((command.customer, command.request_id), outcome)
+        if outcome.accepted:
+            fold.states[command.customer] = StoredState(decision.state, offset)
+            fold.touched.add(command.customer)
+
+    async def _plan(self, command: Subscribe | Cancel, clock: Tick | None) -> PlanEntry | None:
+        if clock is None or not isinstance(command, Subscribe):
+            return None
+        catalogue = await self._catalogue.as_of(clock.vector.end(CATALOGUE, 0))
+        return catalogue.plan(command.plan, command.plan_version)
+
+    async def _tick(self, fold: _Fold, tick: Tick, offset: int) -> None:
+        if fold.clock is not None and tick.number <= fold.clock.number and offset != fold.clock_offset:
+            return  # a second copy: the first of a number counts
+        fold.clock, fold.clock_offset, fold.ticked = tick, offset, True
+        due = await asyncio.to_thread(self._store.due_customers, fold.partition, tick.time)
+        missing = [customer for customer in due if customer not in fold.states]
+        fold.states.update(await asyncio.to_thread(self._store.states, missing))
+        changed = {
+            customer
+            for customer in fold.touched
+            if (at := next_due_at(fold.states[customer].state)) and at <= tick.time
+        }
+        for customer in sorted({*due, *changed}):
+            held = fold.states[customer]
+            if held.offset >= offset:
+                continue  # stored by an earlier try of this very record
+            state, run = bill(held.state, tick)
+            fold.states[customer] = StoredState(state, offset)
+            fold.touched.add(customer)
+            if run is not None:
+                fold.runs.append(run)
+
+    def _store_fold(self, fold: _Fold) -> None:
+        self._store.insert_outcomes(fold.outcomes)
+        self._store.insert_runs(fold.partition, fold.runs)
+        states = [fold.states[customer] for customer in sorted(fold.touched)]
+        self._store.insert_states(
+            fold.partition, [(held.state, next_due_at(held.state), held.offset) for held in states]
+        )
+        if fold.ticked and fold.clock is not None:
+            self._store.insert_clock(fold.partition, fold.clock, fold.clock_offset)
+
+    async def _publish(self, outcomes: Sequence[CommandOutcome]) -> None:
+        sent = [
+            await self._logs.send(OUTCOMES, outcome.customer.encode(), outcome.model_dump_json().encode())
+            for outcome in outcomes
+        ]
+        await asyncio.gather(*sent)
+
+
+def attach(app: TallyApp, agent: SubscriptionAgent, keeper: LedgerKeeper) -> None:
+    """Runs the fold on billing.commands."""
+    app.deliver(COMMANDS, process=agent.fold, resume=keeper.resume, linger_s=0.02)
+
+
+def _read(batches: Sequence[RecordBatch]) -> Iterator[tuple[int, Read]]:
+    for batch in batches:
+        for offset, value in zip(batch.offsets, batch.values, strict=True):
+            try:
+                yield offset, COMMAND_RECORD.validate_json(value or b"")
+            except ValidationError as error:
+                log.error("%s/%s at offset %s is no command: %s", COMMANDS, batch.partition, offset, error)
+
+
+def _is_due(state: CustomerState, tick: Tick) -> bool:
+    at = next_due_at(state)
+    return at is not None and at <= tick.time
+
+
+def _repeated(known: CommandOutcome, fold: _Fold, offset: int) -> CommandOutcome:
+    return known.model_copy(
+        update={
+            "partition": fold.partition,
+            "offset": offset,
+            "detail": known.detail or f"repeats the request accepted at offset {known.offset}: nothing changed",
+        }
+    )

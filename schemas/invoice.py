@@ -1,0 +1,112 @@
+"""The invoice as consumers get it: a function of the log up to its tick, with the proof of what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.identity import content_hash
+from schemas.period import Instant, Period
+from schemas.quantity import Amount
+from schemas.rated_line import RatedLine
+from schemas.tick import Clock
+
+ENGINE = "1"
+"""Version of the rules that rate and add up. An intended change of any invoice's bytes raises it."""
+
+
+class InvoiceLine(BaseModel):
+    """A rated line with its key: subscription, plan version, and the id derived from what it bills."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    subscription: str
+    plan: str
+    plan_version: str
+    rated: RatedLine
+
+
+class InvoiceTotals(BaseModel):
+    """Sums of rounded lines. Source: rating.md §7."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subtotal: Amount
+    discount_total: Amount
+    net: Amount
+    tax: Amount
+    total: Amount
+    credits_applied: Amount
+    amount_due: Amount
+
+
+class Basis(BaseModel):
+    """What an invoice rests on: the tick that made it due, the close that froze its usage, the log it covers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tick: int
+    clock: Clock
+    close_id: str
+    revision: int
+    events: int
+    usage_fingerprint: str
+    vector: Mapping[str, tuple[int, ...]]
+
+
+class Invoice(BaseModel):
+    """An invoice: a function of the log up to its tick; its number is its place in billing.finalisations."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    engine: str = ENGINE
+    id: str
+    kind: Literal["invoice"] = "invoice"
+    status: Literal["draft", "open", "paid"]
+    number: str | None
+    customer: str
+    currency: str
+    minor_units: int
+    issued_at: Instant
+    period: Period
+    lines: tuple[InvoiceLine, ...]
+    totals: InvoiceTotals
+    basis: Basis
+
+    def billed_content(self) -> dict[str, Any]:
+        """What the hash stands for: the whole document. It holds no cluster ids and no wall-clock times."""
+        return self.model_dump(mode="json")
+
+    def sha256(self) -> str:
+        """SHA-256 of the canonical JSON of the billed content."""
+        return content_hash(self.billed_content())
+
+
+class InvoiceEvent(BaseModel):
+    """A CloudEvent of billing.invoices: a transition of an invoice, with the whole document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str = "/tally/invoicing"
+    type: Literal["tally.invoice.finalized.v1", "tally.invoice.paid.v1"]
+    subject: str
+    time: Instant
+    datacontenttype: Literal["application/json"] = "application/json"
+    data: Invoice
+
+
+class Finalisation(BaseModel):
+    """A record of billing.finalisations: a document becomes final. Its number is its place among first occurrences."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    document_id: str
+    series: str
+    customer: str
+    tick: int
