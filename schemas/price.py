@@ -48,7 +48,7 @@ class PercentTier(Strict):
 def tier_faults(tiers: object) -> list[Found]:
     """Where tiers do not ascend, or are open anywhere but last; read from tables as written, faulty ones too."""
     faults: list[Found] = []
-    bound = Decimal(-1)
+    bound: Decimal | None = None
     listed = tiers if isinstance(tiers, list | tuple) else ()
     for index, tier in enumerate(listed):
         last = index == len(listed) - 1
@@ -59,9 +59,9 @@ def tier_faults(tiers: object) -> list[Found]:
             continue
         if last:
             faults.append(((index, "up_to"), "must be left out: the last tier is open", str(up_to)))
-        if exact(up_to) <= bound:
+        if bound is not None and exact(up_to) <= bound:
             faults.append(((index, "up_to"), f"must be greater than {bound} (tiers ascend)", str(up_to)))
-        bound = max(bound, exact(up_to))
+        bound = exact(up_to) if bound is None else max(bound, exact(up_to))
     return faults
 
 
