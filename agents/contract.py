@@ -16,11 +16,17 @@ from pydantic import TypeAdapter
 
 # message -> (topic, where its type is). A type is a pydantic model or a TypeAdapter.
 MESSAGES: Mapping[str, tuple[str, str]] = {
+    "usage-event": ("usage.events", "schemas.usage_event:UsageEvent"),
+    "usage-correction": ("usage.events", "schemas.usage_event:CorrectionPayload"),
     "tick": ("billing.ticks", "schemas.tick:Tick"),
     "attribution": ("billing.attributions", "schemas.command:Attribution"),
     "catalogue-entry": ("billing.catalogue", "schemas.catalogue_entry:ENTRY"),
     "command": ("billing.commands", "schemas.command:COMMAND_RECORD"),
     "command-outcome": ("billing.command-outcomes", "schemas.command:CommandOutcome"),
+    "period-closed": ("billing.periods", "schemas.customer_state:PeriodClosed"),
+    "finalisation": ("billing.finalisations", "schemas.invoice:Finalisation"),
+    "invoice-event": ("billing.invoices", "schemas.invoice:InvoiceEvent"),
+    "invoice": ("billing.invoices-latest", "schemas.invoice:Invoice"),
 }
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from itertools import count
 from typing import Any
+from zlib import crc32
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -15,6 +15,7 @@ from agents.logs import partition_of
 from agents.settings import Settings
 from agents.topics import KafkaUnavailable
 
+Record = tuple[bytes | None, bytes]
 Headers = tuple[tuple[str, bytes], ...]
 STRUCTURED: Headers = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 BATCH_BYTES = 512 * 1024
@@ -45,7 +46,6 @@ class Publisher:
         self._partitions = partitions
         self._headers = list(headers)
         self._places: dict[bytes, int] = {}
-        self._next = count()
         self._producer: Any = None
 
     async def start(self) -> None:
@@ -75,27 +75,32 @@ class Publisher:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def partition_of(self, key: bytes | None) -> int:
-        """Where a record goes: by its key as every Kafka client does it, in turn without one."""
-        if key is None:
-            return next(self._next) % self._partitions
+    def _by_key(self, key: bytes) -> int:
+        """Where a record goes: by its key, as every Kafka client does it."""
         place = self._places.get(key)
         if place is None:
             place = self._places[key] = partition_of(key, self._partitions)
         return place
 
-    async def publish(self, records: Iterable[tuple[bytes | None, bytes]]) -> None:
-        """Returns once all in-sync replicas have every record. Raises KafkaUnavailable."""
-        by_partition: list[list[tuple[bytes | None, bytes]]] = [[] for _ in range(self._partitions)]
+    def spread(self, records: Iterable[Record]) -> list[list[Record]]:
+        """The records by partition, in order; one without a key goes where its content says, so a rerun agrees."""
+        by_partition: list[list[Record]] = [[] for _ in range(self._partitions)]
         for record in records:
-            by_partition[self.partition_of(record[0])].append(record)
-        sending = [self._send(partition, each) for partition, each in enumerate(by_partition) if each]
+            key, value = record
+            place = crc32(value) % self._partitions if key is None else self._by_key(key)
+            by_partition[place].append(record)
+        return by_partition
+
+    async def publish(self, records: Iterable[Record]) -> None:
+        """Returns once all in-sync replicas have every record. Raises KafkaUnavailable."""
+        spread = enumerate(self.spread(records))
+        sending = [self._send(partition, each) for partition, each in spread if each]
         try:
             await asyncio.gather(*sending)
         except (KafkaError, OSError) as error:
             raise KafkaUnavailable(f"Kafka at {self._settings.kafka}: {error}") from error
 
-    async def _send(self, partition: int, records: Sequence[tuple[bytes | None, bytes]]) -> None:
+    async def _send(self, partition: int, records: Sequence[Record]) -> None:
         acknowledged = []
         batch = self._producer.create_batch()
         for key, value in records:

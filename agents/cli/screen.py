@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PLAIN_WIDTH = 160
+COUNTED_FROM = 1000  # a rate of a handful of things says nothing
 PLAIN_EVERY_S = 2
+PLAIN_UNCHANGED_S = 15
 
 
 class Wait:
@@ -46,7 +48,9 @@ class Wait:
         if self.done <= 1:
             return f"{self.what} ({self.seconds:.1f} s)"
         rate = self.done / max(self.seconds, 0.001)
-        return f"{self.what}: {self.done:,} {self.unit} in {self.seconds:.1f} s, {rate:,.0f}/s".replace("  ", " ")
+        if self.done < COUNTED_FROM:
+            return f"{self.what}: {self.done:,} {self.unit} ({self.seconds:.1f} s)"
+        return f"{self.what}: {self.done:,} {self.unit} in {self.seconds:.1f} s, {rate:,.0f} {self.unit}/s"
 
 
 class _Bar(Wait):
@@ -66,16 +70,19 @@ class _Lines(Wait):
         super().__init__(what, total, unit)
         self._stream = stream
         self._printed = time.monotonic()
+        self._said = ""
         print(f"{what} …", file=stream, flush=True)
 
     def to(self, done: int, note: str = "") -> None:
         self.done = done
-        if time.monotonic() - self._printed < PLAIN_EVERY_S:
-            return
-        self._printed = time.monotonic()
         of = f" of {self.total:,}" if self.total else ""
-        rate = f", {done / max(self.seconds, 0.001):,.0f}/s" if done > 1 else ""
-        print(f"  {done:,}{of} {self.unit}{rate}{' · ' + note if note else ''}", file=self._stream, flush=True)
+        now = f"{done:,}{of} {self.unit}{' · ' + note if note else ''}"
+        silent = time.monotonic() - self._printed
+        if silent < PLAIN_EVERY_S or (now == self._said and silent < PLAIN_UNCHANGED_S):
+            return
+        self._printed, self._said = time.monotonic(), now
+        rate = f" · {done / max(self.seconds, 0.001):,.0f} {self.unit}/s" if done > 1 else ""
+        print(f"  {now}{rate}", file=self._stream, flush=True)
 
 
 class Screen:

@@ -45,9 +45,14 @@ def up(
 
 
 def start_services(
-    screen: Screen, *, with_workers: bool, kafka_port: int | None = None, clickhouse_port: int | None = None
+    screen: Screen,
+    *,
+    with_workers: bool,
+    deployment: str = "",
+    kafka_port: int | None = None,
+    clickhouse_port: int | None = None,
 ) -> LocalSystem:
-    """Starts the local system and, if wanted, our workers under its supervisor."""
+    """Starts the local system and, if wanted, the workers of a deployment under its supervisor."""
     from agents.settings import Settings
     from deploy.local import Ports
     from deploy.local import up as start
@@ -57,11 +62,15 @@ def start_services(
         kafka = kafka_port or 9092
         ports = Ports(kafka=kafka, controller=kafka + 1, clickhouse=clickhouse_port or 8123)
     home = Settings().home
-    return start(screen.downloads(), home=home, ports=ports, workers=worker_programs() if with_workers else ())
+    workers = worker_programs(deployment) if with_workers else ()
+    return start(screen.downloads(), home=home, ports=ports, workers=workers)
 
 
-def worker_programs() -> tuple[Program, ...]:
-    """Our workers as the supervisor runs them: this Python, this code, settings found through the state file."""
+def worker_programs(deployment: str = "") -> tuple[Program, ...]:
+    """Our workers as the supervisor runs them: this Python, this code, settings found through the state file.
+
+    A named deployment has topics and a database of its own, beside the ordinary ones.
+    """
     from pathlib import Path
 
     import agents
@@ -72,8 +81,16 @@ def worker_programs() -> tuple[Program, ...]:
     environment = {"PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"}
     if (home := Settings().home) is not None:
         environment["TALLY_HOME"] = str(home)
+    if deployment:
+        environment |= {"TALLY_TOPIC_PREFIX": f"{deployment}.", "TALLY_DATABASE": f"tally_{deployment}"}
     return tuple(
-        Program(name, (sys.executable, "-m", "agents.cli", "worker", name), environment, stop_s=20) for name in WORKERS
+        Program(
+            f"{deployment}-{name}".lstrip("-"),
+            (sys.executable, "-m", "agents.cli", "worker", name),
+            environment,
+            stop_s=20,
+        )
+        for name in WORKERS
     )
 
 
