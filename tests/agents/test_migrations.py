@@ -69,9 +69,7 @@ def test_an_applied_statement_is_not_run_again_and_a_begun_one_is_resumed() -> N
 
 def test_one_changed_character_in_an_applied_file_is_refused_with_its_name_and_both_checksums() -> None:
     edited = replace(FIRST, sql=FIRST.sql + " ")
-    with pytest.raises(
-        HistoryEdited, match=f"0001_usage.sql.*{FIRST.checksum[:12]}.*{edited.checksum[:12]}"
-    ):
+    with pytest.raises(HistoryEdited, match=f"0001_usage.sql.*{FIRST.checksum[:12]}.*{edited.checksum[:12]}"):
         pending([edited, SECOND], [applied(FIRST, 1)])
 
 
