@@ -248,7 +248,6 @@ class TallyApp(faust.App):
         )
         full_name = settings.topic_prefix + topic
         self.deliveries[full_name] = delivery
-        self.add_runtime_dependency(delivery)
         source = BatchTopic(self, topics=[full_name], maxsize=16, value_type=bytes, key_type=bytes)
 
         async def deliver_batches(stream: Any) -> None:
@@ -301,6 +300,12 @@ class TallyApp(faust.App):
     def on_worker_end(self, close: Callable[[], Awaitable[None]]) -> None:
         """Something to close once all agents have stopped."""
         self._closing.append(close)
+
+    async def on_start(self) -> None:
+        """Starts the deliveries before the consumer that feeds them."""
+        await super().on_start()
+        for delivery in self.deliveries.values():
+            await self.add_runtime_dependency(delivery)
 
     async def on_shutdown(self) -> None:
         """Closes what the agents used."""
