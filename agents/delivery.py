@@ -3,6 +3,10 @@
 A delivery collects record batches until there are enough or they have waited long enough, hands them to `process`, and
 counts them as stored when it returns. If the store is away, it asks again within a limit; if that does not help, or if
 `process` fails in any other way, the worker stops loudly, with the offsets uncommitted.
+
+Where a partition begins is its ledger's business. After every assignment, and whenever a batch does not follow the one
+before it, partitions are *placed*: deliveries close, ask their ledgers, and open at those positions. Batches that were
+fetched under an earlier placement are dropped.
 """
 
 from __future__ import annotations
@@ -11,11 +15,13 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from mode import Service
 
@@ -30,13 +36,15 @@ log = logging.getLogger(__name__)
 Process = Callable[[Sequence[RecordBatch]], Awaitable[None]]
 Resume = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 
-FINISH_WITHIN_S = 20.0
+CLOSE_WITHIN_S = 20.0
 FIRST_RETRY_S = 0.2
 LONGEST_RETRY_S = 10.0
+LOST_AT_MOST = 3
+CLOSED = -1
 
 
-class DeliveryLostItsPlace(Exception):
-    """A batch does not follow what was delivered before it: going on would skip records."""
+class PlaceLost(Exception):
+    """A batch does not follow what was delivered before it, and asking the ledger again did not help."""
 
 
 class PartitionStopped(Exception):
@@ -55,7 +63,8 @@ class Delivery(Service):
     """One topic's records on their way into the store.
 
     `process` gets batches that are contiguous per partition and must have stored all of them when it returns.
-    `resume` gives the `next_offset` of the ledger for partitions that were just assigned.
+    `resume` gives the `next_offset` of the ledger for partitions that were just assigned; a partition that it leaves
+    out is not read.
     """
 
     def __init__(
@@ -68,39 +77,37 @@ class Delivery(Service):
         self._process, self._resume = process, resume
         self._flush_rows, self._linger_s, self._pending_rows = flush_rows, linger_s, pending_rows
         self._partitions: dict[int, _Partition] = {}
-        self._waiting: list[RecordBatch] = []
+        self._placement = CLOSED
+        self._waiting: deque[RecordBatch] = deque()
         self._rows = 0
         self._since = 0.0
         self._changed = asyncio.Condition()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._generation = 0
         self.last_stored_at = time.monotonic()
 
     # -- taking ------------------------------------------------------------------------------------------------------
 
-    async def put(self, batch: RecordBatch) -> None:
-        """Takes a batch in turn; waits while too much is pending. Raises DeliveryLostItsPlace for a hole."""
+    async def put(self, batch: RecordBatch, placement: int) -> None:
+        """Takes a batch in turn; waits while too much is pending. Drops what was fetched under another placement."""
+        if placement != self._placement:
+            return
         place = self._partitions.get(batch.partition)
         if place is None:
-            return  # revoked while the batch was on its way: its next owner reads it again
-        if batch.next_offset <= place.taken:
             return
-        if batch.first_offset > place.taken:
-            raise DeliveryLostItsPlace(
-                f"{self.topic}/{batch.partition}: expected offset {place.taken}, got {batch.first_offset}"
-            )
-        part = batch.since(place.taken)
-        place.taken = part.next_offset
+        if batch.first_offset != place.taken:
+            self._placement = CLOSED
+            self._app.lost_place(self, batch, place.taken)
+            return
+        place.taken = batch.next_offset
         async with self._changed:
-            generation = self._generation
-            await self._changed.wait_for(lambda: self._rows < self._pending_rows or generation != self._generation)
-            if generation != self._generation:
+            await self._changed.wait_for(lambda: self._rows < self._pending_rows or placement != self._placement)
+            if placement != self._placement:
                 return
             if not self._waiting:
                 self._since = time.monotonic()
-            self._waiting.append(part)
-            self._rows += len(part)
+            self._waiting.append(batch)
+            self._rows += len(batch)
             self._changed.notify_all()
 
     # -- storing -----------------------------------------------------------------------------------------------------
@@ -112,82 +119,96 @@ class Delivery(Service):
             if not taken:
                 continue
             try:
-                await self._store(taken)
+                stored = await self._store(taken)
             except Exception as error:
-                self._idle.set()
                 log.critical("%s: cannot go on: %s: %s", self.topic, type(error).__name__, error, exc_info=error)
                 self._app.fail(error)
                 raise
-            self._done(taken)
+            finally:
+                self._idle.set()
+            await self._done(taken, stored)
 
     async def _next(self) -> list[RecordBatch]:
         """Waits for enough rows, or until the first has waited long enough; empty to look again."""
         async with self._changed:
             if not self._waiting:
-                try:
-                    await asyncio.wait_for(self._changed.wait(), 0.5)
-                except TimeoutError:
-                    return []
+                await self._wait_for_change(0.5)
             while self._waiting and self._rows < self._flush_rows:
                 left = self._since + self._linger_s - time.monotonic()
-                if left <= 0:
+                if left <= 0 or not await self._wait_for_change(left):
                     break
-                try:
-                    await asyncio.wait_for(self._changed.wait(), left)
-                except TimeoutError:
-                    break
-            taken, self._waiting = self._waiting, []
+            taken: list[RecordBatch] = []
+            rows = 0
+            while self._waiting and rows < self._flush_rows:
+                taken.append(self._waiting.popleft())
+                rows += len(taken[-1])
             if taken:
                 self._idle.clear()
             return taken
 
-    async def _store(self, batches: Sequence[RecordBatch]) -> None:
+    async def _wait_for_change(self, within_s: float) -> bool:
+        try:
+            await asyncio.wait_for(self._changed.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _store(self, batches: Sequence[RecordBatch]) -> bool:
+        """Whether `process` stored them. Asks again while the store is away, unless the partitions are going anyway."""
+        placement = self._placement
         give_up_at = time.monotonic() + self._app.settings.store_retry_s
         pause = FIRST_RETRY_S
         while True:
             try:
                 await self._process(batches)
-                return
+                return True
             except (StoreUnavailable, KafkaUnavailable) as error:
-                if time.monotonic() >= give_up_at or self.should_stop:
+                if self.should_stop or placement != self._placement:
+                    return False
+                if time.monotonic() >= give_up_at:
                     raise
                 log.warning("%s: %s; asking again in %.1f s", self.topic, error, pause)
-            await self.sleep(pause)
+            async with self._changed:
+                await self._wait_for_close(placement, pause)
             pause = min(pause * 2, LONGEST_RETRY_S)
 
-    def _done(self, batches: Sequence[RecordBatch]) -> None:
-        for batch in batches:
-            if (place := self._partitions.get(batch.partition)) is not None:
-                place.stored = max(place.stored, batch.next_offset)
-        self._rows -= sum(len(batch) for batch in batches)
-        self.last_stored_at = time.monotonic()
-        self._idle.set()
-        self.add_future(self._notify())
+    async def _wait_for_close(self, placement: int, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while placement == self._placement and (left := deadline - time.monotonic()) > 0:
+            await self._wait_for_change(left)
 
-    async def _notify(self) -> None:
+    async def _done(self, batches: Sequence[RecordBatch], stored: bool) -> None:
+        if stored:
+            self.last_stored_at = time.monotonic()
+            for batch in batches:
+                if (place := self._partitions.get(batch.partition)) is not None:
+                    place.stored = max(place.stored, batch.next_offset)
         async with self._changed:
+            self._rows -= sum(len(batch) for batch in batches)
             self._changed.notify_all()
 
-    # -- rebalancing -------------------------------------------------------------------------------------------------
+    # -- placing -----------------------------------------------------------------------------------------------------
 
-    async def finish(self, within_s: float) -> None:
-        """Ends the insert that is running, within a limit, and drops what only waits."""
+    async def close(self, within_s: float) -> None:
+        """Takes nothing more, drops what only waits, and ends the insert that is running, within a limit."""
         async with self._changed:
-            self._generation += 1
+            self._placement = CLOSED
             self._rows -= sum(len(batch) for batch in self._waiting)
-            self._waiting = []
+            self._waiting.clear()
             self._changed.notify_all()
         try:
             await asyncio.wait_for(self._idle.wait(), within_s)
         except TimeoutError:
             log.warning("%s: an insert is still running after %.0f s; it will be delivered again", self.topic, within_s)
 
-    async def assigned(self, partitions: Sequence[int]) -> Mapping[int, int]:
-        """Takes over partitions where the ledger ends. What waited for them is read again."""
-        await self.finish(FINISH_WITHIN_S)
-        positions = await self._resume(partitions) if partitions else {}
+    async def positions(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Where the ledger says that partitions go on; the delivery must be closed."""
+        return await self._resume(partitions) if partitions else {}
+
+    def open(self, positions: Mapping[int, int], placement: int) -> None:
+        """Takes batches of these partitions from these positions on, fetched under this placement."""
         self._partitions = {partition: _Partition(offset, offset) for partition, offset in positions.items()}
-        return positions
+        self._placement = placement
 
     def stored(self) -> dict[int, int]:
         """Partition -> `next_offset` of what is stored."""
@@ -208,7 +229,11 @@ class TallyApp(faust.App):
         self.settings = settings
         self.deliveries: dict[str, Delivery] = {}
         self._closing: list[Callable[[], Awaitable[None]]] = []
-        self.failure: asyncio.Future[BaseException] | None = None
+        self._placement = 0
+        self._placing = asyncio.Lock()
+        self._lost: Counter[tuple[str, int, int]] = Counter()
+        self.failed = asyncio.Event()
+        self.failure: BaseException | None = None
         super().__init__(
             f"{settings.topic_prefix}tally-{name}",
             broker=";".join(f"kafka://{address}" for address in settings.kafka.split(",")),
@@ -227,6 +252,9 @@ class TallyApp(faust.App):
             reply_create_topic=False,
             worker_redirect_stdouts=False,
         )
+
+    def _create_directories(self) -> None:
+        """No tables, so no folders."""
 
     def _new_transport(self) -> Any:
         return Transport(self.conf.broker_consumer, self)
@@ -252,11 +280,7 @@ class TallyApp(faust.App):
 
         async def deliver_batches(stream: Any) -> None:
             async for event in stream.noack().events():
-                try:
-                    await delivery.put(event.value)
-                except DeliveryLostItsPlace as error:
-                    self.fail(error)
-                    raise
+                await delivery.put(event.value, event.message.placement)
 
         self.agent(source, name=f"deliver-{topic}")(deliver_batches)
         return delivery
@@ -283,19 +307,65 @@ class TallyApp(faust.App):
             for partition, offset in delivery.stored().items()
         }
 
-    async def finish_deliveries(self) -> None:
-        """Ends running inserts of all deliveries, within a limit."""
-        await asyncio.gather(*(delivery.finish(FINISH_WITHIN_S) for delivery in self.deliveries.values()))
+    async def close_deliveries(self) -> None:
+        """Ends running inserts of all deliveries, within a limit; nothing more is taken until partitions are placed."""
+        await asyncio.gather(*(delivery.close(CLOSE_WITHIN_S) for delivery in self.deliveries.values()))
 
-    async def resume_positions(self, assignment: Iterable[TP]) -> dict[TP, int]:
-        """Where the ledgers of the assigned partitions end."""
-        held = set(assignment)
-        positions: dict[TP, int] = {}
+    def place_soon(self) -> None:
+        """Places the assigned partitions, in the background: a store that is away must not hold up a rebalance."""
+        self._placement += 1
+        self.add_future(self._place(self._placement))
+
+    async def _place(self, placement: int) -> None:
+        try:
+            async with self._placing:
+                await self._place_in_turn(placement)
+        except Exception as error:
+            log.critical("partitions could not be placed: %s: %s", type(error).__name__, error, exc_info=error)
+            self.fail(error)
+            raise
+
+    async def _place_in_turn(self, placement: int) -> None:
+        give_up_at = time.monotonic() + self.settings.store_retry_s
+        pause = FIRST_RETRY_S
+        while placement == self._placement and not self.should_stop:
+            await self.close_deliveries()
+            try:
+                await self._place_once(placement)
+                return
+            except (StoreUnavailable, KafkaUnavailable) as error:
+                if time.monotonic() >= give_up_at:
+                    raise
+                log.warning("partitions wait for their ledger: %s; asking again in %.1f s", error, pause)
+            except IllegalStateError:
+                return  # a partition went while we asked: the rebalance that took it places again
+            await self.sleep(pause)
+            pause = min(pause * 2, LONGEST_RETRY_S)
+
+    async def _place_once(self, placement: int) -> None:
+        held = self.consumer.assignment()
+        found = {
+            topic: await delivery.positions(sorted(tp.partition for tp in held if tp.topic == topic))
+            for topic, delivery in self.deliveries.items()
+        }
+        if placement != self._placement:
+            return
         for topic, delivery in self.deliveries.items():
-            mine = sorted(tp.partition for tp in held if tp.topic == topic)
-            for partition, offset in (await delivery.assigned(mine)).items():
-                positions[TP(topic, partition)] = offset
-        return positions
+            delivery.open(found[topic], placement)
+        await self.consumer.place(
+            {TP(topic, partition): offset for topic, places in found.items() for partition, offset in places.items()},
+            placement,
+        )
+
+    def lost_place(self, delivery: Delivery, batch: RecordBatch, expected: int) -> None:
+        """A batch begins where none should: the log changed under us, or a position did. The ledger is asked again."""
+        what = f"{delivery.topic}/{batch.partition}: expected offset {expected}, got {batch.first_offset}"
+        self._lost[delivery.topic, batch.partition, expected] += 1
+        if self._lost[delivery.topic, batch.partition, expected] > LOST_AT_MOST:
+            self.fail(PlaceLost(what))
+            return
+        log.warning("%s: asking the ledger again", what)
+        self.place_soon()
 
     def on_worker_end(self, close: Callable[[], Awaitable[None]]) -> None:
         """Something to close once all agents have stopped."""
@@ -315,8 +385,8 @@ class TallyApp(faust.App):
 
     def fail(self, error: BaseException) -> None:
         """Ends the worker: it stops within a limit and exits with an error."""
-        if self.failure is not None and not self.failure.done():
-            self.failure.set_result(error)
+        self.failure = self.failure or error
+        self.failed.set()
 
 
 def exit_now(code: int) -> None:

@@ -1,42 +1,53 @@
 """Record batches straight out of aiokafka's fetcher: per partition, contiguous, without an object per record.
 
-The only private parts of aiokafka that we touch are named in `REQUIRED` and asserted at start; where one is missing,
-`drain_records` does the same over the public shape, more slowly. Aborted transactions are skipped (read_committed)
-with aiokafka's own bookkeeping.
+The only private parts of aiokafka that we touch are named here and looked for at start. Where one of `FAST_NEEDS` is
+missing, `drain_records` does the same record by record, more slowly; without `ALL_NEED` no position is known and a
+worker does not start. Aborted transactions are skipped (read_committed) with aiokafka's own bookkeeping.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiokafka.errors import CorruptRecordException
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException, KafkaError
 
 from agents.record_batch import RecordBatch, empty_batch
 
-REQUIRED = {
-    "PartitionRecords": ("next_fetch_offset", "_records", "_check_crcs", "_isolation_level", "_aborted_producers",
-                         "_consume_aborted_up_to", "_contains_abort_marker"),
-    "FetchResult": ("_partition_records", "check_assignment", "has_more", "_update_position", "getall"),
+FAST_NEEDS = {
+    "PartitionRecords": ("_records", "_check_crcs", "_isolation_level", "_aborted_producers", "_consume_aborted_up_to",
+                         "_contains_abort_marker"),
+    "FetchResult": ("check_assignment", "_update_position"),
 }  # fmt: skip
+ALL_NEED = {
+    "PartitionRecords": ("next_fetch_offset",),
+    "FetchResult": ("_partition_records", "has_more", "getone"),
+    "FetchError": ("check_raise",),
+    "Fetcher": ("_records", "_subscriptions", "_wait_consume_future", "_closed", "_notify", "_create_fetch_waiter"),
+}
 READ_COMMITTED = 1
 
 
-def fast_drain_possible() -> bool:
-    """Whether this aiokafka has every private part that the fast drain uses."""
-    from aiokafka.consumer import fetcher
+class UnreadableBatch(KafkaError):  # type: ignore[misc]
+    """The next record batch has a wrong checksum, or a codec that is not installed. Nothing before it is affected."""
 
-    code = {
-        "PartitionRecords": fetcher.PartitionRecords.__init__.__code__.co_names + tuple(dir(fetcher.PartitionRecords)),
-        "FetchResult": fetcher.FetchResult.__init__.__code__.co_names + tuple(dir(fetcher.FetchResult)),
-    }
-    return all(name in code[kind] for kind, names in REQUIRED.items() for name in names)
+
+def has_parts(needed: Mapping[str, Sequence[str]]) -> bool:
+    """Whether this aiokafka has the private parts named per class of its fetcher."""
+    kinds = {name: getattr(fetcher, name, None) for name in needed}
+    return all(
+        kind is not None and part in (*kind.__init__.__code__.co_names, *dir(kind))
+        for name, kind in kinds.items()
+        for part in needed[name]
+    )
 
 
 def drain(result: Any, topic: str, partition: int, tp: Any, max_records: int) -> list[RecordBatch]:
     """Everything that a fetch holds for a partition, in batches of about `max_records`.
 
     A batch that cannot be read (checksum, codec) never hides what precedes it: that is returned, and the error comes
-    with the next fetch. Raises what aiokafka would raise if the first batch is the bad one.
+    with the next fetch. Raises UnreadableBatch if the first batch is the bad one; the position stays before it.
     """
     if not result.check_assignment(tp) or not result.has_more():
         return []
@@ -45,9 +56,11 @@ def drain(result: Any, topic: str, partition: int, tp: Any, max_records: int) ->
     try:
         while held._records.has_next():
             _take(held, builder, tp)
-    except Exception:
+    except Exception as error:  # whatever a codec raises
         if builder.position == builder.start:
-            raise
+            # The iterator is past the bad batch: it must be fetched again, or the next poll would skip it.
+            result._partition_records = None
+            raise UnreadableBatch(f"{topic}/{partition} at offset {builder.start}: {error!r}") from error
     held.next_fetch_offset = builder.position
     result._update_position()
     result._partition_records = None
@@ -74,16 +87,21 @@ def _take(held: Any, builder: _Builder, tp: Any) -> None:
     builder.add(records, batch.next_offset)
 
 
-def drain_records(result: Any, topic: str, partition: int, max_records: int) -> list[RecordBatch]:
-    """The slower way over `getall`, for an aiokafka that we do not know inside."""
+def drain_records(result: Any, topic: str, partition: int, tp: Any, max_records: int) -> list[RecordBatch]:
+    """The slower way, record by record, for an aiokafka that we do not know inside. Raises as `drain` does."""
     held = result._partition_records
-    start = held.next_fetch_offset if held is not None else 0
-    records = result.getall(None)
-    end = held.next_fetch_offset if held is not None else start
-    if end == start:
+    if held is None:
         return []
-    builder = _Builder(topic, partition, start, max_records)
-    builder.add(records, end)
+    builder = _Builder(topic, partition, held.next_fetch_offset, max_records)
+    try:
+        while (record := result.getone()) is not None:
+            builder.add([record], record.offset + 1)
+    except Exception as error:  # whatever a codec raises
+        result._partition_records = None
+        if builder.position == builder.start:
+            raise UnreadableBatch(f"{topic}/{partition} at offset {builder.start}: {error!r}") from error
+        return builder.finish()
+    builder.skip_to(held.next_fetch_offset)
     return builder.finish()
 
 

@@ -10,24 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import faust
 from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from agents.draining import drain, drain_records, fast_drain_possible
+from agents.draining import ALL_NEED, FAST_NEEDS, drain, drain_records, has_parts
 from agents.record_batch import RecordBatch
 
 log = logging.getLogger(__name__)
 
 COMMIT_WITHIN_S = 5.0
-FAST = fast_drain_possible()
-
-Resume = Callable[[frozenset[tuple[str, int]]], Awaitable[Mapping[tuple[str, int], int]]]
+FETCH_MIN_BYTES = 64 * 1024
+FETCH_MAX_WAIT_MS = 100
+TELL_EVERY_S = 10.0
+FAST = has_parts(FAST_NEEDS)
 
 
 class BatchTopic(faust.Topic):
@@ -40,16 +43,57 @@ class BatchTopic(faust.Topic):
         self.decode = decode
 
 
+class BatchMessage(ConsumerMessage):
+    """A record batch on its way to an agent, and the placement under which it was fetched."""
+
+    __slots__ = ("placement",)
+
+
+class Fetched(NamedTuple):
+    """What one poll gave for a partition, and under which placement."""
+
+    placement: int
+    batches: Sequence[RecordBatch]
+
+
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that talks to the broker; fetches are drained batch by batch."""
+
+    placement = 0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._told: dict[Any, float] = {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust hard-codes one byte and 1.5 s; the fetcher takes these over when the consumer starts.
-        consumer._fetch_min_bytes = 64 * 1024
-        consumer._fetch_max_wait_ms = 100
+        consumer._fetch_min_bytes = FETCH_MIN_BYTES
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def place(self, positions: Mapping[TP, int], placement: int) -> None:
+        """Moves partitions to positions. In this thread's loop, so that no fetch is drained half before, half after."""
+        await self.call_thread(self._place, self._ensure_consumer(), positions, placement)
+
+    async def _place(self, consumer: Any, positions: Mapping[TP, int], placement: int) -> None:
+        self.placement = placement
+        for tp, offset in positions.items():
+            consumer.seek(tp, offset)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        wanted = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        try:
+            await self._ensure_consumer().commit(wanted)
+        except KafkaError as error:
+            # Committed offsets only show lag: a broker that is away, or a partition that went, is no reason to end.
+            log.warning("offsets are not committed yet: %r", error)
+            return False
+        return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Stock Faust guesses from commits whether a stream stands still; a delivery knows when it last stored."""
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
@@ -62,7 +106,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         with fetcher._subscriptions.fetch_context():
             return await self._drained(fetcher, active_partitions, timeout or 0.0)
 
-    async def _drained(self, fetcher: Any, active: Any, timeout: float) -> dict[TP, list[RecordBatch]]:
+    async def _drained(self, fetcher: Any, active: Any, timeout: float) -> dict[TP, Fetched]:
         deadline = time.monotonic() + timeout
         while True:
             if fetcher._subscriptions.reassignment_in_progress:
@@ -79,65 +123,77 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 return {}
             waiter.result()  # raises what the broker refused
 
-    def _take(self, fetcher: Any, active: Any) -> dict[TP, list[RecordBatch]]:
-        limit = self.consumer.max_batch_records
-        found: dict[TP, list[RecordBatch]] = {}
+    def _take(self, fetcher: Any, active: Any) -> dict[TP, Fetched]:
+        found: dict[TP, Fetched] = {}
         for atp in list(fetcher._records):
-            if active and atp not in active:
+            if atp not in active:
                 if not fetcher._subscriptions.is_assigned(atp):
                     del fetcher._records[atp]
                 continue
-            held = fetcher._records[atp]
-            if type(held) is FetchResult:
-                batches = self._batches(held, atp, limit)
-                if not held.has_more():
-                    del fetcher._records[atp]
-                    fetcher._notify(fetcher._wait_consume_future)
-                if batches:
-                    found[TP(atp.topic, atp.partition)] = batches
-            elif found:
-                return found  # positions of what we have moved on; the error comes back with the next poll
-            else:
+            try:
+                batches = self._batches(fetcher._records[atp], atp)
+            except KafkaError as error:
+                # The positions of what was drained have moved on, and this one's has not: what preceded a batch that
+                # cannot be read is handed on, and the same fetch is tried again. Nothing is skipped.
+                self._unreadable(atp, error)
+                batches = []
+            if not fetcher._records[atp].has_more():
                 del fetcher._records[atp]
                 fetcher._notify(fetcher._wait_consume_future)
-                held.check_raise()
+            if batches:
+                found[TP(atp.topic, atp.partition)] = Fetched(self.placement, batches)
         return found
 
-    def _batches(self, held: Any, atp: Any, limit: int) -> list[RecordBatch]:
-        if FAST:
-            return drain(held, atp.topic, atp.partition, atp, limit)
-        return drain_records(held, atp.topic, atp.partition, limit)
+    def _batches(self, held: Any, atp: Any) -> list[RecordBatch]:
+        if type(held) is not FetchResult:
+            held.check_raise()
+        drained = drain if FAST else drain_records
+        return drained(held, atp.topic, atp.partition, atp, self.consumer.max_batch_records)
+
+    def _unreadable(self, atp: Any, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._told.get(atp, -TELL_EVERY_S) >= TELL_EVERY_S:
+            self._told[atp] = now
+            log.critical("%s/%s cannot be read, the others go on: %r", atp.topic, atp.partition, error)
+
+
+class _NoPositions(dict[TP, Any]):
+    """Faust's own read positions: a delivery checks every batch against its place, so these may not drop one."""
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: object) -> None:
+        """Not kept."""
 
 
 class BatchConsumer(driver.Consumer):
-    """Commits what deliveries have stored, and seeks to where they say on every assignment."""
+    """Commits what deliveries have stored, and leaves it to them where a partition begins."""
 
     max_batch_records = 4096
+    _thread: BatchConsumerThread
 
     def _new_consumer_thread(self) -> Any:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        records, active = await self._wait_next_records(timeout)
-        generation = self.app.consumer_generation_id
-        if records is None or self.should_stop:
-            return
-        if not self.flow_active:
-            await self.perform_seek()
-            return
-        for tp, batches in records.items():
-            for batch in batches:
-                if not self.flow_active or self.app.consumer_generation_id != generation:
-                    return
-                if active is None or tp in active:
-                    yield tp, self._batch_message(tp, batch, generation)
+    def _reset_state(self) -> None:
+        super()._reset_state()
+        self._read_offset = _NoPositions()
 
-    def _batch_message(self, tp: TP, batch: RecordBatch, generation: int) -> ConsumerMessage:
-        last = batch.timestamps[-1] / 1000 if len(batch) else 0.0
-        return ConsumerMessage(
-            tp.topic, tp.partition, batch.next_offset - 1, last, 0, None, None, batch, None, None, None, tp,
-            generation_id=generation,
-        )  # fmt: skip
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        records, _ = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        for tp, fetched in (records or {}).items():
+            for batch in fetched.batches:
+                # Flow stops for a rebalance, which ends with a new placement: what is dropped here is read again.
+                if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
+                    return
+                yield tp, _message(tp, batch, generation, fetched.placement)
+
+    async def place(self, positions: Mapping[TP, int], placement: int) -> None:
+        """Moves partitions to positions and lets them flow; batches fetched from now on carry `placement`."""
+        await self._thread.place(positions, placement)
+        self.resume_partitions(set(positions))
 
     # Positions are the deliveries' business: nothing is tracked per message.
 
@@ -160,8 +216,8 @@ class BatchConsumer(driver.Consumer):
         return self.app.stored_offsets().get(tp)
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
-        committed = self._committed_offset[tp]
-        return committed is None or offset > committed
+        # Committed offsets show lag and decide nothing: they follow the ledger, back too after a restored backup.
+        return offset != (self._committed_offset[tp] or 0)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = dict(self._committed_offset)
@@ -173,30 +229,42 @@ class BatchConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Finishes what is being stored and commits it before the partitions go: nothing is delivered again."""
-        await self.app.finish_deliveries()
-        try:
-            await asyncio.wait_for(self.commit(), COMMIT_WITHIN_S)
-        except TimeoutError:
-            log.warning("offsets could not be committed within %s s before a rebalance", COMMIT_WITHIN_S)
+        await self.wait_empty()
         await super().on_partitions_revoked(revoked)
 
     async def wait_empty(self) -> None:
         """Ends what is being stored, within a limit; what waits is dropped and read again by whoever is next."""
-        await self.app.finish_deliveries()
+        await self.app.close_deliveries()
         try:
             await asyncio.wait_for(self.commit(), COMMIT_WITHIN_S)
         except TimeoutError:
             log.warning("offsets could not be committed within %s s", COMMIT_WITHIN_S)
 
     async def perform_seek(self) -> None:
-        """Every assigned partition continues where its delivery's ledger ends."""
+        """Learns what is committed; every partition then waits until its delivery says where it begins."""
         await super().perform_seek()
-        positions = await self.app.resume_positions(self.assignment())
-        for tp, offset in positions.items():
-            await self.seek(tp, offset)
+        self.pause_partitions(self.assignment())
+        self.app.place_soon()
+
+
+def _message(tp: TP, batch: RecordBatch, generation: int, placement: int) -> BatchMessage:
+    last = batch.timestamps[-1] / 1000 if len(batch) else 0.0
+    message = BatchMessage(
+        tp.topic, tp.partition, batch.next_offset - 1, last, 0, None, None, batch, None, None, None, tp,
+        generation_id=generation,
+    )  # fmt: skip
+    message.placement = placement
+    return message
 
 
 class Transport(driver.Transport):
     """The aiokafka transport with our consumer."""
 
     Consumer = BatchConsumer
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        if not has_parts(ALL_NEED):
+            raise RuntimeError("this aiokafka keeps its positions elsewhere: install the version of requirements.lock")
+        if not FAST:
+            log.warning("this aiokafka is not the one that the fast drain knows: records are drained one by one")
+        super().__init__(*arguments, **named)
