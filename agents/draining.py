@@ -49,7 +49,7 @@ def drain(result: Any, topic: str, partition: int, tp: Any, max_records: int) ->
     A batch that cannot be read (checksum, codec) never hides what precedes it: that is returned, and the error comes
     with the next fetch. Raises UnreadableBatch if the first batch is the bad one; the position stays before it.
     """
-    if not result.check_assignment(tp) or not result.has_more():
+    if not result.has_more() or not result.check_assignment(tp):
         return []
     held = result._partition_records
     builder = _Builder(topic, partition, held.next_fetch_offset, max_records)
