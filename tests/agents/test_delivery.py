@@ -63,7 +63,7 @@ class Store:
 @asynccontextmanager
 async def delivering(store: Store, app: App, **sizes: Any) -> AsyncIterator[Delivery]:
     async def resume(partitions: Sequence[int]) -> Mapping[int, int]:
-        return {partition: 0 for partition in partitions}
+        return dict.fromkeys(partitions, 0)
 
     limits = {"flush_rows": 10, "linger_s": 0.01, "pending_rows": 20} | sizes
     delivery = Delivery(app, TOPIC, process=store.process, resume=resume, **limits)  # type: ignore[arg-type]
