@@ -169,18 +169,17 @@ class Logs:
             reader = await self._open_reader()
             reader.assign([part])
             reader.seek(part, start)
-            position = start
-            while position < end:
-                try:
-                    fetched = await reader.getmany(part, timeout_ms=IDLE_MS)
-                except OffsetOutOfRangeError as error:
-                    raise KafkaRefused(f"{part.topic}:{part.partition} no longer holds offset {position}") from error
-                for record in fetched.get(part, ()):
-                    if record.offset >= end:
-                        return
-                    yield _record(record)
-                # A trailing transaction marker has an offset but no record; the position moves past it.
-                position = await reader.position(part)
+            try:
+                position = start
+                while position < end:
+                    for record in await _fetched(reader, part, position):
+                        if record.offset >= end:
+                            return
+                        yield _record(record)
+                    # A trailing transaction marker has an offset but no record; the position moves past it.
+                    position = await reader.position(part)
+            finally:
+                reader.pause(part)  # it would go on fetching what nobody asked for
 
     async def follow(self, topic: str, starts: Sequence[int]) -> AsyncIterator[LogRecord]:
         """All records from given offsets on, as they come; ends only when the caller stops."""
@@ -209,6 +208,8 @@ class Logs:
                 auto_offset_reset="none",
                 isolation_level="read_committed",
                 max_partition_fetch_bytes=4 * 1024 * 1024,
+                # A broker answers a connection's requests in turn: what is asked next waits for a fetch that waits.
+                fetch_max_wait_ms=10,
             )
             await _started(reader, self._settings.kafka)
             self._reader = reader
@@ -219,6 +220,14 @@ def _record(record: Any) -> LogRecord:
     return LogRecord(
         record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers or ())
     )
+
+
+async def _fetched(reader: AIOKafkaConsumer, part: TopicPartition, position: int) -> Sequence[Any]:
+    try:
+        fetched = await reader.getmany(part, timeout_ms=IDLE_MS)
+    except OffsetOutOfRangeError as error:
+        raise KafkaRefused(f"{part.topic}:{part.partition} no longer holds offset {position}") from error
+    return fetched.get(part, ())
 
 
 async def _started(client: Any, address: str) -> None:

@@ -5,7 +5,7 @@ WITH sealed AS (
   WHERE meter = {meter:String} AND meter_version = {version:String}
     AND pane >= {starts:DateTime64(3, 'UTC')} AND pane < {ends:DateTime64(3, 'UTC')}),
 raw AS (
-  SELECT subject, pane, grp, count() AS events, sum(value) AS total
+  SELECT subject, pane, grp, count() AS events, sum(value) AS value
   FROM (
     SELECT e.subject AS subject, e.pane AS pane, e.d AS d, $group AS grp, $value AS value
     FROM (
@@ -26,9 +26,10 @@ corrected AS (
   UNION DISTINCT SELECT toStartOfInterval(ts, INTERVAL 5 MINUTE) FROM corrections WHERE action = 'replace'),
 compared AS (
   SELECT subject, pane, grp, sum(raw_events) AS raw_events, sum(total_events) AS total_events,
-    sum(raw_total) AS raw_total, sum(total) AS total
+    sum(raw_value) AS raw_value, sum(total_value) AS total_value
   FROM (
-    SELECT subject, pane, grp, events AS raw_events, 0 AS total_events, total AS raw_total, toDecimal128(0, 12) AS total
+    SELECT subject, pane, grp, events AS raw_events, 0 AS total_events, value AS raw_value,
+      toDecimal128(0, 12) AS total_value
     FROM raw
     UNION ALL
     SELECT subject, pane, grp, 0, events, toDecimal128(0, 12), total
@@ -37,9 +38,9 @@ compared AS (
       AND pane >= {starts:DateTime64(3, 'UTC')} AND pane < {ends:DateTime64(3, 'UTC')})
   WHERE pane NOT IN (SELECT pane FROM corrected)
   GROUP BY subject, pane, grp
-  HAVING raw_events != total_events OR raw_total != total)
+  HAVING raw_events != total_events OR raw_value != total_value)
 SELECT if(a.customer = '', c.subject, a.customer) AS customer, count() AS panes, sum(c.raw_events), sum(c.total_events),
-  sum(c.raw_total), sum(c.total)
+  sum(c.raw_value), sum(c.total_value)
 FROM compared AS c
 ASOF LEFT JOIN ($attributions_as_of) AS a
   ON c.subject = a.subject AND toDateTime64(c.pane, 3, 'UTC') >= a.effective_from
