@@ -241,6 +241,8 @@ class TallyApp(faust.App):
             web_enabled=False,
             topic_allow_declare=False,
             topic_disable_leader=True,
+            # A named member that died and came back has its partitions again at once, without a session's time-out.
+            consumer_group_instance_id=f"{name}-{settings.instance}" if settings.instance else None,
             broker_commit_interval=1.0,
             broker_session_timeout=30,
             broker_rebalance_timeout=60,

@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     usage_partitions: int = Field(8, ge=1, le=4096, description="partitions of usage.events when it is created")
     billing_partitions: int = Field(4, ge=1, le=256, description="partitions of billing.commands; never changes")
     replication: int = Field(1, ge=1, le=9, description="replicas of each topic when it is created")
+    instance: str = Field("", description="fixed name of this worker in its group: a restart takes over at once")
     tick_every_s: int = Field(60, ge=1, description="seconds between ticks of a wall clock")
     flush_rows: int = Field(50_000, ge=1, description="records per insert at most")
     linger_ms: int = Field(250, ge=1, description="how long records wait for company before they are inserted")

@@ -23,7 +23,9 @@ FAILED = 70
 def run(name: str) -> None:
     """Runs the worker `ingest` or `billing` until it is told to stop. Raises SystemExit(70) if it cannot go on."""
     settings = load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
+    )
     for noisy in ("aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # Hundreds of thousands of short-lived records: collect seldom, and never what lives from start to end.

@@ -78,7 +78,7 @@ def worker_programs(deployment: str = "") -> tuple[Program, ...]:
     from deploy.local import Program
 
     root = Path(next(iter(agents.__path__))).parent
-    environment = {"PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"}
+    environment = {"PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1", "TALLY_INSTANCE": "local"}
     if (home := Settings().home) is not None:
         environment["TALLY_HOME"] = str(home)
     if deployment:
