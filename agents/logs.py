@@ -227,7 +227,7 @@ async def _fetched(reader: AIOKafkaConsumer, part: TopicPartition, position: int
         fetched = await reader.getmany(part, timeout_ms=IDLE_MS)
     except OffsetOutOfRangeError as error:
         raise KafkaRefused(f"{part.topic}:{part.partition} no longer holds offset {position}") from error
-    return fetched.get(part, ())
+    return tuple(fetched.get(part, ()))
 
 
 async def _started(client: Any, address: str) -> None:
