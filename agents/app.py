@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agents import (
     attributions,
+    auditor,
     clock,
     ingester,
     invoicer,
@@ -12,6 +13,7 @@ from agents import (
     subscriptions,
 )
 from agents.attributions import Attributor
+from agents.auditor import Auditor
 from agents.catalogue import CatalogueLog
 from agents.clock import Forwarder, Ticker
 from agents.delivery import TallyApp
@@ -22,6 +24,7 @@ from agents.logs import Logs
 from agents.period_closer import PeriodCloser
 from agents.sealer import Sealer
 from agents.settings import Settings
+from agents.store.audits import AuditStore
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.documents import DocumentStore
@@ -53,7 +56,10 @@ def create_ingest_app(settings: Settings) -> TallyApp:
     judge = Ingester(logs, usage, ledger, crash_at=settings.crash_at)
     ingester.attach(app, judge)
     totals = Connection(settings)
-    sealer.attach(app, Sealer(TotalsStore(totals, BillingStore(totals)), CatalogueLog(logs)))
+    catalogue = CatalogueLog(logs)
+    sealer.attach(app, Sealer(TotalsStore(totals, BillingStore(totals)), catalogue))
+    audits = Connection(settings)
+    auditor.attach(app, Auditor(AuditStore(audits), TotalsStore(audits, BillingStore(audits)), catalogue))
     app.on_worker_end(logs.stop)
     return app
 

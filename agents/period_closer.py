@@ -59,7 +59,7 @@ class PeriodCloser:
         return closed
 
     async def _missing(self, tick: Tick) -> str:
-        """What of a tick's vector the ledger does not cover yet; empty if nothing."""
+        """What of a tick's vector is not covered by the ledger or not audited yet; empty if nothing."""
         for topic in (USAGE, ATTRIBUTIONS):
             coverage = await asyncio.to_thread(self._store.coverage, topic)
             for partition, end in enumerate(tick.vector.of(topic)):
@@ -67,6 +67,8 @@ class PeriodCloser:
                     return (
                         f"{topic}/{partition} is stored to {coverage.get(partition, 0)}, tick {tick.number} needs {end}"
                     )
+        if tick.number > await asyncio.to_thread(self._store.audited_tick):
+            return f"tick {tick.number} waits for the audit of copies"
         return ""
 
     async def _close(self, tick: Tick, revision: int, runs: Sequence[BillingRun]) -> int:

@@ -202,6 +202,10 @@ class BillingStore:
             for c in closes
         ])  # fmt: skip
 
+    def audited_tick(self) -> int:
+        """Number of the last tick whose vector was audited; 0 before the first."""
+        return int(self._db.tuples("SELECT max(tick) FROM audits")[0][0])
+
     def park(self, run: BillingRun, reason: str, detail: str) -> None:
         """Sets a run aside with a reason; the others close on time."""
         self._db.insert(

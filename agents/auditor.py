@@ -1,0 +1,65 @@
+"""The auditor: copies of an identity that do not collapse by themselves are retracted before anything closes on them.
+
+A copy in another partition, with another time, subject or type is a row of its own. The first copy is the one under
+the earliest tick, then at the smaller position; each later one gets a retraction that takes that copy's position, so it
+holds under every vector that sees the copy. No close before the audit of its vector. Source: design.md §5, §6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from agents.catalogue import CatalogueLog
+from agents.delivery import TallyApp
+from agents.store.audits import AuditStore
+from agents.store.totals import TotalsStore
+from agents.topics import CATALOGUE, USAGE_EVENTS
+from pipeline.sealing import chunks, covers
+from schemas.tick import USAGE, Tick
+
+log = logging.getLogger(__name__)
+
+IDENTITY_HORIZON_DAYS = 400
+PANES_PER_STATEMENT = 4000
+
+
+class Auditor:
+    """Audits the vectors that something closes on, in order of their ticks."""
+
+    def __init__(self, audits: AuditStore, totals: TotalsStore, catalogue: CatalogueLog) -> None:
+        self._audits, self._totals, self._catalogue = audits, totals, catalogue
+
+    async def look(self) -> int:
+        """Audits each waiting vector that the ledger covers; how many."""
+        audited = 0
+        for tick in await asyncio.to_thread(self._audits.waiting):
+            coverage = await asyncio.to_thread(self._totals.coverage)
+            if not covers(coverage, tick.vector.of(USAGE)):
+                break
+            await self.audit(tick, [coverage[partition] for partition in sorted(coverage)])
+            audited += 1
+        return audited
+
+    async def audit(self, tick: Tick, coverage: list[int]) -> None:
+        """Retracts the copies that are new below a tick's vector, seals their panes again, notes the tick."""
+        _, before = await asyncio.to_thread(self._audits.audited)
+        await asyncio.to_thread(self._audits.retract_copies, before, tick, horizon_days=IDENTITY_HORIZON_DAYS)
+        panes = await asyncio.to_thread(self._audits.retracted_panes, before, tick)
+        catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
+        for entry in catalogue.meters.values() if panes else ():
+            for some in chunks(panes, PANES_PER_STATEMENT):
+                await asyncio.to_thread(self._totals.seal, entry, some, coverage)
+        await asyncio.to_thread(self._audits.record, tick)
+        log.info("tick %s: audited; retracted copies lie in %s panes", tick.number, len(panes))
+
+
+def attach(app: TallyApp, auditor: Auditor) -> None:
+    """Looks a few times a second for a vector to audit; the holder of partition 0 does it."""
+    delivery = app.deliveries[app.settings.topic_prefix + USAGE_EVENTS]
+
+    async def look() -> None:
+        if 0 in delivery.partitions:
+            await auditor.look()
+
+    app.repeat("auditor", 0.25, look)

@@ -1,0 +1,55 @@
+"""The audit of copies: what the auditor asks of ClickHouse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from agents.store.connection import Connection, query_text
+from schemas.tick import USAGE, Tick
+
+
+class AuditStore:
+    """Retractions of later copies, and the ticks that they are complete for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def waiting(self) -> tuple[Tick, ...]:
+        """Ticks under which something is to be closed and that are not audited, in order."""
+        return tuple(
+            Tick.model_validate({"number": number, "time": time, "clock": clock, "vector": json.loads(vector)})
+            for number, time, clock, vector in self._db.tuples(query_text("ticks_to_audit"))
+        )
+
+    def audited(self) -> tuple[int, tuple[int, ...]]:
+        """Number and vector of the last audited tick; (0, ()) before the first."""
+        rows = self._db.tuples("SELECT tick, usage FROM audits FINAL ORDER BY tick DESC LIMIT 1")
+        return (rows[0][0], tuple(rows[0][1])) if rows else (0, ())
+
+    def retract_copies(self, before: Sequence[int], tick: Tick, *, horizon_days: int) -> None:
+        """Retracts later copies of identities that have a copy in `[before, tick's vector)`."""
+        usage = list(tick.vector.of(USAGE))
+        self._db.execute(
+            query_text("retract_copies"),
+            {"usage": usage, "before": _padded(before, len(usage)), "horizon_days": horizon_days},
+        )
+
+    def retracted_panes(self, before: Sequence[int], tick: Tick) -> tuple[int, ...]:
+        """Panes (unix time ÷ 300) of the copies in `[before, tick's vector)` that are retracted, ascending."""
+        usage = list(tick.vector.of(USAGE))
+        rows = self._db.tuples(
+            "SELECT DISTINCT intDiv(toUnixTimestamp(ts), 300) AS pane FROM retractions FINAL "
+            "WHERE k_offset >= {before:Array(UInt64)}[k_partition + 1] "
+            "AND k_offset < {usage:Array(UInt64)}[k_partition + 1] ORDER BY pane",
+            {"usage": usage, "before": _padded(before, len(usage))},
+        )
+        return tuple(row[0] for row in rows)
+
+    def record(self, tick: Tick) -> None:
+        """Notes that everything below a tick's vector is audited: the last write of an audit."""
+        self._db.insert("audits", ("tick", "usage"), [(tick.number, list(tick.vector.of(USAGE)))])
+
+
+def _padded(vector: Sequence[int], partitions: int) -> list[int]:
+    return [*vector, *(0 for _ in range(partitions - len(vector)))]
