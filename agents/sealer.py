@@ -1,7 +1,8 @@
 """The sealer: totals per five-minute pane, computed once the ledger covers the tick that ended them.
 
-A pane is recomputed from raw events, never incremented; late events make it dirty and it is sealed again at the next
-tick. One worker seals (the holder of partition 0); two would write the same rows. Source: design.md §5.
+A pane is recomputed from raw events, never incremented; late events and corrections make it dirty and it is sealed
+again at the next tick. One worker seals (the holder of partition 0); two would write the same rows.
+Source: design.md §5.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Sealer:
     def __init__(self, totals: TotalsStore, catalogue: CatalogueLog) -> None:
         self._totals, self._catalogue = totals, catalogue
         self._sealed_tick = 0
+        self._corrected_to: list[int] = []
         self._view_of = -1
 
     async def look(self) -> int:
@@ -45,12 +47,15 @@ class Sealer:
     async def seal(self, tick: Tick, coverage: list[int]) -> int:
         """Seals every pane that ended by the tick and was touched below `coverage` since its last seal."""
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
+        # Where a correction hits is known only by looking its target up: once per correction, all after a restart.
+        corrected = await asyncio.to_thread(self._totals.corrected_panes, self._corrected_to, coverage)
         count = 0
         for entry in catalogue.meters.values():
-            touched = await asyncio.to_thread(self._totals.touched_panes, entry, coverage)
-            for panes in chunks(ended_panes(touched, tick.time), PANES_PER_STATEMENT):
+            touched = {*await asyncio.to_thread(self._totals.touched_panes, entry, coverage), *corrected}
+            for panes in chunks(ended_panes(tuple(touched), tick.time), PANES_PER_STATEMENT):
                 await asyncio.to_thread(self._totals.seal, entry, panes, coverage)
                 count += len(panes)
+        self._corrected_to = coverage
         if count:
             log.info("tick %s: sealed %s panes", tick.number, count)
         return count

@@ -37,6 +37,12 @@ class TotalsStore:
         )
         return tuple(row[0] for row in rows)
 
+    def corrected_panes(self, before: Sequence[int], coverage: Sequence[int]) -> tuple[int, ...]:
+        """Panes whose totals change by the corrections in `[before, coverage)`; sealed or not, of any meter."""
+        padded = [*before, *(0 for _ in coverage[len(before) :])]
+        rows = self._db.tuples(query_text("corrected_panes"), {"before": padded, "usage": list(coverage)})
+        return tuple(row[0] for row in rows)
+
     def seal(self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int]) -> None:
         """Writes the totals of panes as of `coverage`, then the seals that say so."""
         parts = meter_sql(entry.meter)
