@@ -5,17 +5,16 @@ from __future__ import annotations
 from agents import (
     attributions,
     auditor,
-    clock,
     ingester,
     invoicer,
     period_closer,
     sealer,
     subscriptions,
+    ticker,
 )
 from agents.attributions import Attributor
 from agents.auditor import Auditor
 from agents.catalogue import CatalogueLog
-from agents.clock import Forwarder, Ticker
 from agents.delivery import TallyApp
 from agents.ingester import Ingester
 from agents.invoicer import Invoicer
@@ -32,6 +31,7 @@ from agents.store.reconciliation import ReconciliationStore
 from agents.store.totals import TotalsStore
 from agents.store.usage import UsageStore
 from agents.subscriptions import SubscriptionAgent
+from agents.ticker import Forwarder, Ticker
 from agents.topics import ATTRIBUTIONS, COMMANDS, FINALISATIONS, PERIODS, TICKS
 
 WORKERS = ("ingest", "billing")
@@ -78,7 +78,7 @@ def create_billing_app(settings: Settings) -> TallyApp:
     catalogue = CatalogueLog(logs)
     ticks, subjects, commands = keeper(TICKS), keeper(ATTRIBUTIONS), keeper(COMMANDS)
     periods, finals = keeper(PERIODS), keeper(FINALISATIONS)
-    clock.attach(app, Forwarder(logs, billing_store(), ticks), ticks, Ticker(logs, settings.tick_every_s))
+    ticker.attach(app, Forwarder(logs, billing_store(), ticks), ticks, Ticker(logs, settings.tick_every_s))
     attributions.attach(app, Attributor(billing_store(), subjects), subjects)
     subscriptions.attach(app, SubscriptionAgent(logs, billing_store(), commands, catalogue), commands)
     closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue)

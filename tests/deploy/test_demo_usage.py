@@ -41,6 +41,12 @@ def month(parameters: Month = SMALL) -> tuple[tuple[Batch, ...], Truth]:
     return batches, ledger.truth()
 
 
+@cache
+def whole_month() -> Truth:
+    """The truth of the month that the demo plays; it takes seconds to draw."""
+    return truth_of(Month())
+
+
 def digest(batches: tuple[Batch, ...]) -> str:
     hashed = hashlib.sha256()
     for batch in batches:
@@ -85,7 +91,7 @@ def test_shares_are_exact_one_in_a_hundred_twice_one_in_a_hundred_late_one_in_a_
 
 
 def test_the_month_of_the_demo_is_large_and_wide_enough() -> None:
-    truth = truth_of(Month())
+    truth = whole_month()
     assert truth.counted >= 200_000
     assert len(CUSTOMERS) >= 5
     assert len(subjects()) >= 50
@@ -136,7 +142,7 @@ def test_every_broken_record_dies_of_the_reason_the_simulation_says() -> None:
 
 
 def test_each_reason_for_refusal_appears_except_the_one_that_needs_a_wall_clock() -> None:
-    assert set(truth_of(Month()).dead) == {reason.value for reason in Reason} - {Reason.TIME_AHEAD.value}
+    assert set(whole_month().dead) == {reason.value for reason in Reason} - {Reason.TIME_AHEAD.value}
 
 
 def test_dead_letters_are_counted_by_the_reason_that_the_rules_give() -> None:

@@ -1,0 +1,83 @@
+"""The actor of time: forwards every tick that counts to all of billing.commands, and makes them on a wall clock.
+
+The first copy of a tick in a partition counts, so copying twice changes nothing. Source: design.md §2.4 and §4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from agents.clock import make_tick, moment, read_clock, wall_time
+from agents.delivery import TallyApp
+from agents.ledger import LedgerKeeper
+from agents.logs import Logs
+from agents.record_batch import RecordBatch
+from agents.store.billing import BillingStore
+from agents.topics import COMMANDS, TICKS
+from pipeline.clock import advance
+from schemas.command import TickCopy
+from schemas.tick import Tick
+
+log = logging.getLogger(__name__)
+
+
+class Forwarder:
+    """Stores ticks that count and copies each into every partition of billing.commands."""
+
+    def __init__(self, logs: Logs, store: BillingStore, keeper: LedgerKeeper) -> None:
+        self._logs, self._store, self._keeper = logs, store, keeper
+
+    async def forward(self, batches: Sequence[RecordBatch]) -> None:
+        """One cycle: fold, store, copy, ledger. A copy may come twice after a crash; the first counts."""
+        first = min((batch.first_offset for batch in batches), default=0)
+        last = await asyncio.to_thread(self._store.last_tick, first)
+        counted: list[tuple[Tick, int]] = []
+        for batch in batches:
+            for offset, timestamp, value in zip(batch.offsets, batch.timestamps, batch.values, strict=True):
+                outcome = advance(last, Tick.model_validate_json(value or b""), moment(timestamp))
+                if isinstance(outcome, Tick):
+                    last = outcome
+                    counted.append((outcome, offset))
+                else:
+                    log.warning("the tick at offset %s does not count: %s", offset, outcome.reason)
+        await asyncio.to_thread(self._store.insert_ticks, counted)
+        for tick, _ in counted:
+            await self._copy(tick)
+        await self._keeper.record(batches)
+
+    async def _copy(self, tick: Tick) -> None:
+        value = TickCopy(tick=tick).model_dump_json().encode()
+        count = await self._logs.partitions(COMMANDS)
+        sent = [await self._logs.send(COMMANDS, None, value, partition=partition) for partition in range(count)]
+        await asyncio.gather(*sent)
+
+
+class Ticker:
+    """Makes the ticks of a wall clock: one whenever a new interval has begun."""
+
+    def __init__(self, logs: Logs, every_s: int) -> None:
+        self._logs, self._every_s = logs, every_s
+        self._last: Tick | None = None
+
+    async def look(self) -> None:
+        """Makes a tick if one is due. Does nothing on a test clock, or before a clock was started."""
+        if self._last is None:
+            self._last = await read_clock(self._logs)
+        if self._last is None or self._last.clock != "wall":
+            return
+        now = wall_time()
+        if now.timestamp() // self._every_s > self._last.time.timestamp() // self._every_s:
+            self._last = await make_tick(self._logs, time=now, clock="wall", last=self._last)
+
+
+def attach(app: TallyApp, forwarder: Forwarder, keeper: LedgerKeeper, ticker: Ticker) -> None:
+    """Runs the forwarder, and on a wall clock makes a tick every so often."""
+    delivery = app.deliver(TICKS, process=forwarder.forward, resume=keeper.resume, linger_s=0.01)
+
+    async def look() -> None:
+        if delivery.partitions:  # one worker holds the only partition, so one worker makes ticks
+            await ticker.look()
+
+    app.repeat("ticker", 1.0, look)
