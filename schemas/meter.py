@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field_validator
 
+from schemas.expression import Expression, Measure, NotAnExpression, measures_of, parse_expression
 from schemas.faults import Strict, contradiction
 from schemas.price import Dimension, Window
 from schemas.quantity import Percent, Quantity
@@ -25,6 +26,11 @@ Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9]
 
 CARRIES_OVER = ("sum", "unique_count", "weighted_sum", "prorated_sum", "prorated_unique_count")
 COMBINES_OVER_WINDOWS = ("count", "sum", "min", "max")
+COMPARES_TEXTS = ("unique_count", "prorated_unique_count")
+PRORATED = ("prorated_sum", "prorated_unique_count")
+
+LEVEL_LIMIT = Decimal(10) ** 15
+DECIMALS_MAX = 12
 
 
 def _dimension_value(value: object) -> object:
@@ -56,8 +62,9 @@ class Meter(Strict):
     ]
     aggregation: Aggregation
     value: Annotated[str | None, Field(min_length=1, validate_default=True)] = None
-    """The field of the event's payload that is aggregated, or an arithmetic expression over fields."""
-    operation: str = "operation"
+    """The field of the event's payload that is aggregated, or an arithmetic expression over fields such as
+    `duration_ms / 1000 * memory_gb`. Names that are no plain words stand in double quotes."""
+    operation: Dimension = "operation"
     """For `unique_count`: the field that says `add` (also when absent) or `remove`."""
     group_by: tuple[Dimension, ...] = ()
     match: Mapping[Dimension, Values] = Field(default_factory=dict)
@@ -77,6 +84,8 @@ class Meter(Strict):
             raise contradiction(f"is missing: {aggregation} needs the field whose values it combines")
         if value is not None and aggregation == "count":
             raise contradiction("must be left out: count counts events, whatever their values")
+        if value is not None and aggregation is not None:
+            _check_expression(value, aggregation)
         return value
 
     @field_validator("group_by")
@@ -100,7 +109,7 @@ class Meter(Strict):
         aggregation = info.data.get("aggregation")
         if value is not None and aggregation not in (None, "weighted_sum"):
             raise contradiction(f"must be left out: only weighted_sum starts from a level, not {aggregation}")
-        return value
+        return _fitting(value, "a level")
 
     @field_validator("p")
     @classmethod
@@ -110,4 +119,38 @@ class Meter(Strict):
             raise contradiction("is missing: a percentile needs p, from 0 to 100")
         if p is not None and aggregation not in (None, "percentile"):
             raise contradiction(f"must be left out: {aggregation} has no percentile")
-        return p
+        return _fitting(p, "p")
+
+    @property
+    def expression(self) -> Expression | None:
+        """The value as an expression; a single field is one too. None for a count."""
+        return None if self.value is None else parse_expression(self.value)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The fields of the payload that the value needs."""
+        return () if self.value is None else measures_of(parse_expression(self.value))
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The fields of the payload that groups and filters need, each once."""
+        filtered = (*self.match, *(dimension for entry in self.exclude for dimension in entry))
+        return tuple(dict.fromkeys((*self.group_by, *filtered)))
+
+
+def _check_expression(value: str, aggregation: str) -> None:
+    try:
+        expression = parse_expression(value)
+    except NotAnExpression as error:
+        raise contradiction(str(error)) from None
+    if aggregation in COMPARES_TEXTS and not isinstance(expression, Measure):
+        raise contradiction(f"must be one field: {aggregation} compares values as text and computes nothing")
+
+
+def _fitting(value: Decimal | None, what: str) -> Decimal | None:
+    if value is None:
+        return None
+    exponent = value.as_tuple().exponent
+    if abs(value) >= LEVEL_LIMIT or (isinstance(exponent, int) and exponent < -DECIMALS_MAX):
+        raise contradiction(f"must be below 10^15 with at most {DECIMALS_MAX} decimals: {what} is as exact as values")
+    return value
