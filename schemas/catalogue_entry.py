@@ -28,6 +28,11 @@ class MeterEntry(BaseModel):
         """The entry of a meter, with its version."""
         return cls(name=meter.id, version=content_version(meter.model_dump(mode="json")), meter=meter)
 
+    @property
+    def key(self) -> str:
+        """`meter/name@version`."""
+        return entry_key(self)
+
 
 class PlanEntry(BaseModel):
     """A version of a plan, with the version of each meter that it prices: a running subscription keeps all of them."""
@@ -46,6 +51,11 @@ class PlanEntry(BaseModel):
         used = {card.meter: meters[card.meter] for card in plan.rate_cards if card.meter is not None}
         content = {"plan": plan.model_dump(mode="json"), "meters": used}
         return cls(name=plan.id, version=content_version(content), plan=plan, meters=used)
+
+    @property
+    def key(self) -> str:
+        """`plan/name@version`."""
+        return entry_key(self)
 
 
 Entry = Annotated[MeterEntry | PlanEntry, Field(discriminator="kind")]
@@ -69,6 +79,18 @@ class Catalogue:
     def plan(self, name: str, version: str) -> PlanEntry | None:
         """A version of a plan, if it is there."""
         return self.plans.get((name, version))
+
+    def holds(self, entry: MeterEntry | PlanEntry) -> bool:
+        """Whether this very version was applied before."""
+        return (entry.name, entry.version) in (self.meters if isinstance(entry, MeterEntry) else self.plans)
+
+    def newest_of(self, entry: MeterEntry | PlanEntry) -> MeterEntry | PlanEntry | None:
+        """The newest version of the object that an entry is a version of; None if there is none."""
+        if isinstance(entry, MeterEntry):
+            meter = self.newest_meters.get(entry.name)
+            return None if meter is None else self.meters[entry.name, meter]
+        plan = self.newest_plans.get(entry.name)
+        return None if plan is None else self.plans[entry.name, plan]
 
     def meters_of(self, plan: PlanEntry) -> tuple[MeterEntry, ...]:
         """The meters that a plan version prices, in the versions it froze."""

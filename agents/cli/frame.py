@@ -28,6 +28,7 @@ MODULES: Final = (
     "agents.cli.demo",
     "agents.cli.publish",
     "agents.cli.contract",
+    "agents.cli.catalogue",
     "agents.cli.tail",
     "agents.cli.topics",
     "agents.cli.migrate",

@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from agents.catalogue import CatalogueLog, apply, entries_of, read_files
+from agents.catalogue import CatalogueLog, apply
+from agents.catalogue_files import entries_of, example_folder, read_files
 from agents.cli.failures import Refused, TimedOut
 from agents.cli.screen import Wait
 from agents.clock import make_tick, read_clock
@@ -219,9 +220,7 @@ class Stage:
 
 def catalogue_files() -> tuple[Path, ...]:
     """The example catalogue that ships with the project."""
-    import deploy
-
-    return (Path(next(iter(deploy.__path__))) / "catalogue" / "llm.toml",)
+    return (example_folder() / "llm.toml",)
 
 
 def described(tick: Tick) -> str:
