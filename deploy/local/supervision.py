@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -82,12 +82,27 @@ def connect(system: LocalSystem) -> Any | None:
 
     if not system.control.exists():
         return None
-    proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(serverurl=f"unix://{system.control}"))
+    transport = SupervisorTransport(serverurl=f"unix://{system.control}")
+    transport.request = _closing(transport)
+    proxy = ServerProxy("http://127.0.0.1", transport=transport)
     try:
         proxy.supervisor.getState()
     except (OSError, HTTPException, Fault):
         return None
     return proxy.supervisor
+
+
+def _closing(transport: Any) -> Callable[..., Any]:
+    """The transport's request, with its connection closed afterwards: nobody else would close it."""
+    request = transport.request
+
+    def once(*arguments: Any, **named: Any) -> Any:
+        try:
+            return request(*arguments, **named)
+        finally:
+            transport.close()
+
+    return once
 
 
 def start(system: LocalSystem, programs: Sequence[Program]) -> Any:

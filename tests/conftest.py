@@ -1,0 +1,83 @@
+"""Fixtures: the real servers, once per session; a deployment of its own for every test that asks for one."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agents.settings import Settings
+from agents.store.connection import Connection
+from agents.store.migrations import migrate
+from agents.topics import TOPICS, reconcile_topics
+from tests.deployments import Deployment
+from tests.services import Services, start_services
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """Kafka and ClickHouse, started once and stopped with the session, also if it crashes."""
+    started = start_services()
+    atexit.register(started.end)
+    yield started
+    atexit.unregister(started.end)
+    started.end()
+
+
+@pytest.fixture
+def empty_settings(services: Services) -> Settings:
+    """Settings of a deployment that has neither topics nor tables yet; small, and quick to act."""
+    name = f"test_{uuid4().hex[:12]}"
+    return Settings(
+        home=services.home,
+        database=name,
+        topic_prefix=f"{name}.",
+        usage_partitions=3,
+        billing_partitions=2,
+        tick_every_s=1,
+        linger_ms=20,
+        store_retry_s=60,
+        **services.addresses(),  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture
+async def settings(empty_settings: Settings) -> AsyncIterator[Settings]:
+    """Settings of a deployment with its topics and tables; both are dropped after the test."""
+    await reconcile_topics(empty_settings)
+    await asyncio.to_thread(migrate, empty_settings)
+    yield empty_settings
+    await _drop(empty_settings)
+
+
+@pytest.fixture
+async def deployment(settings: Settings, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """A deployment to start workers in, to publish to and to ask."""
+    deployed = Deployment(settings, tmp_path)
+    yield deployed
+    await deployed.close()
+
+
+@pytest.fixture
+def connection(settings: Settings) -> Iterator[Connection]:
+    """A connection to the tables of this test."""
+    opened = Connection(settings)
+    yield opened
+    opened.close()
+
+
+async def _drop(settings: Settings) -> None:
+    opened = Connection(settings, database="default")
+    await asyncio.to_thread(opened.execute, f"DROP DATABASE IF EXISTS {settings.database} SYNC")
+    opened.close()
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        await admin.delete_topics([settings.topic_prefix + topic.name for topic in TOPICS])
+    finally:
+        await admin.close()
