@@ -1,7 +1,7 @@
 """Real Kafka and real ClickHouse for the tests: containers where a Docker engine answers, local servers otherwise.
 
-`TALLY_TEST_SERVICES=auto|containers|local` chooses. Both kinds keep their ports over a restart, so that a story may stop
-a server under a running worker and start it again.
+`TALLY_TEST_SERVICES=auto|containers|local` chooses. Both kinds keep their ports over a restart, so that a story may
+stop a server under a running worker and start it again.
 """
 
 from __future__ import annotations
