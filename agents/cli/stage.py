@@ -187,7 +187,7 @@ class Stage:
             "SELECT reason, count() FROM dead_letters FINAL WHERE topic = {topic:String} GROUP BY 1 ORDER BY 1",
             {"topic": USAGE_EVENTS},
         )
-        per_subject = self._db.tuples("SELECT subject, count() FROM events FINAL GROUP BY subject")
+        per_subject = self._db.tuples("SELECT subject, count() FROM counted_events_now GROUP BY subject")
         events: dict[str, int] = {}
         for subject, count in per_subject:
             customer = owners.get(subject, subject)

@@ -1,9 +1,10 @@
 """A month of an LLM API's usage: seeded, the same bytes in the same order on every machine, and it knows its truth.
 
-Exactly one event in a hundred is published twice (same bytes), exactly one in a hundred is late (published one to three
-days after its own, before the period's grace ends), and one record in a thousand more is broken. Batch `d` is what is
-published on day `d` of the month; the last batch comes within the grace period, after the month has ended. The caller
-makes a tick at `tick_at` after each batch; an event is late exactly if it comes after the tick that ends its day.
+Exactly one event in a hundred is published twice (same bytes; every tenth copy lost its key, so it lands in another
+partition), exactly one in a hundred is late (published one to three days after its own, before the period's grace
+ends), and one record in a thousand more is broken. Batch `d` is what is published on day `d` of the month; the last
+batch comes within the grace period, after the month has ended. The caller makes a tick at `tick_at` after each batch;
+an event is late exactly if it comes after the tick that ends its day.
 """
 
 from __future__ import annotations
@@ -151,7 +152,13 @@ def _day(
             ledger.duplicates += 1
             # A retry after some seconds, or a producer's outbox that is sent again a day or two later.
             later = min(batch + copy_delay, DAYS)
-            yield made._replace(at_ms=at_ms + (0 if later > batch else 1 + number % 30_000)), later
+            at_ms += 0 if later > batch else 1 + number % 30_000
+            yield made._replace(at_ms=at_ms, record=_sent_again(number, made.record)), later
+
+
+def _sent_again(number: int, record: Record) -> Record:
+    """The same bytes; one copy in ten has lost its key and lands in a partition that only its content decides."""
+    return (None, record[1]) if number // BLOCK % 10 == 3 else record
 
 
 def _time_of(draws: Draws) -> int:
