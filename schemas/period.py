@@ -6,7 +6,7 @@ Source: rating.md §0.2. An instant equal to `end` belongs to the next span.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -40,6 +40,31 @@ def zone(name: str) -> ZoneInfo:
         raise ValueError(f'time_zone: unknown zone {name!r}; use an IANA name such as "Europe/Berlin"') from None
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An instant or, with `before`, the last moment ahead of it: where a half-open span stops, with nothing subtracted.
+
+    What holds until 1 October 00:00 holds at the last moment of a span that ends then.
+    """
+
+    at: datetime
+    before: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", utc(self.at, "at"))
+
+    def lies_in(self, start: datetime | None, end: datetime | None) -> bool:
+        """Whether it lies in `[start, end)`; None is open on that side."""
+        begun = start is None or start < self.at or (start == self.at and not self.before)
+        return begun and (end is None or self.at < end or (self.at == end and self.before))
+
+    def local_date(self, time_zone: str) -> date:
+        """The calendar day that it belongs to in a zone: the last moment before a midnight is of the day before."""
+        local = self.at.astimezone(zone(time_zone))
+        at_midnight = self.before and local.time() == time.min
+        return local.date() - timedelta(days=1) if at_midnight else local.date()
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Period:
     """A span `[start, end)` of aware instants, kept in UTC. It may be empty but never ends before it starts."""
@@ -59,6 +84,16 @@ class Period:
     def is_empty(self) -> bool:
         """Whether no instant lies in it."""
         return self.start == self.end
+
+    @property
+    def first_moment(self) -> Moment:
+        """Its start."""
+        return Moment(self.start)
+
+    @property
+    def last_moment(self) -> Moment:
+        """What comes just before its end; the start of an empty span."""
+        return Moment(self.end, before=not self.is_empty)
 
     @property
     def length(self) -> timedelta:
