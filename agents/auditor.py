@@ -49,7 +49,7 @@ class Auditor:
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
         for entry in catalogue.meters.values() if panes else ():
             for some in chunks(panes, PANES_PER_STATEMENT):
-                await asyncio.to_thread(self._totals.seal, entry, some, coverage)
+                await asyncio.to_thread(self._totals.seal, entry, some, coverage, tick.number)
         await asyncio.to_thread(self._audits.record, tick)
         log.info("tick %s: audited; retracted copies lie in %s panes", tick.number, len(panes))
 

@@ -37,14 +37,15 @@ class Sealer:
         if tick is None or tick.number == self._sealed_tick:
             return 0
         await self._refresh_view(tick)
+        audited = await asyncio.to_thread(self._totals.audited_tick)
         coverage = await asyncio.to_thread(self._totals.coverage)
         if not covers(coverage, tick.vector.of(USAGE)):
             return 0
-        sealed = await self.seal(tick, [coverage[partition] for partition in sorted(coverage)])
+        sealed = await self.seal(tick, [coverage[partition] for partition in sorted(coverage)], audited)
         self._sealed_tick = tick.number
         return sealed
 
-    async def seal(self, tick: Tick, coverage: list[int]) -> int:
+    async def seal(self, tick: Tick, coverage: list[int], audited: int) -> int:
         """Seals every pane that ended by the tick and was touched below `coverage` since its last seal."""
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
         # Where a correction hits is known only by looking its target up: once per correction, all after a restart.
@@ -53,7 +54,7 @@ class Sealer:
         for entry in catalogue.meters.values():
             touched = {*await asyncio.to_thread(self._totals.touched_panes, entry, coverage), *corrected}
             for panes in chunks(ended_panes(tuple(touched), tick.time), PANES_PER_STATEMENT):
-                await asyncio.to_thread(self._totals.seal, entry, panes, coverage)
+                await asyncio.to_thread(self._totals.seal, entry, panes, coverage, audited)
                 count += len(panes)
         self._corrected_to = coverage
         if count:

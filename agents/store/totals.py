@@ -14,6 +14,8 @@ from pipeline.sealing import PANE_S
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import Tick
 
+AUDIT_UNIT = 1 << 40
+
 
 class TotalsStore:
     """What the sealer asks of ClickHouse."""
@@ -43,8 +45,17 @@ class TotalsStore:
         rows = self._db.tuples(query_text("corrected_panes"), {"before": padded, "usage": list(coverage)})
         return tuple(row[0] for row in rows)
 
-    def seal(self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int]) -> None:
-        """Writes the totals of panes as of `coverage`, then the seals that say so."""
+    def audited_tick(self) -> int:
+        """Number of the last tick whose vector was audited; 0 before the first."""
+        return self._billing.audited_tick()
+
+    def seal(self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int], audited: int) -> None:
+        """Writes the totals of panes as of `coverage`, then the seals that say so.
+
+        `coverage` and `audited`, the last audited tick, are read before: of two seals the one that knew of more audits
+        wins, then the one that covered more; what the winner did not cover, the ledger still names.
+        """
+        version = audited * AUDIT_UNIT + sum(coverage)
         parts = meter_sql(entry.meter)
         listed = ", ".join(str(pane) for pane in panes)
         types = ", ".join(quoted(kind) for kind in entry.meter.event_types)
@@ -57,11 +68,11 @@ class TotalsStore:
             counted_events=Template(query_text("counted_events")).substitute(types=types, subjects="1"),
         )
         self._db.execute(sql, {
-            "meter": entry.name, "version": entry.version, "usage": list(coverage), "coverage": sum(coverage),
+            "meter": entry.name, "version": entry.version, "usage": list(coverage), "ver": version,
             "starts": _start(panes[0]), "ends": _start(panes[-1] + 1),
         })  # fmt: skip
-        self._db.insert("seals", ("meter", "meter_version", "pane", "coverage", "vector"), [
-            (entry.name, entry.version, _start(pane), sum(coverage), list(coverage)) for pane in panes
+        self._db.insert("seals", ("meter", "meter_version", "pane", "ver", "vector"), [
+            (entry.name, entry.version, _start(pane), version, list(coverage)) for pane in panes
         ])  # fmt: skip
 
     def replace_metered_events(self, entries: Sequence[MeterEntry]) -> None:

@@ -1,6 +1,6 @@
 -- 0002_totals: totals recomputed from events once a pane is covered; never incremented.
 
--- One row per meter version, subject, group and five-minute pane. The newest coverage wins; a group that vanished
+-- One row per meter version, subject, group and five-minute pane. The newest knowledge wins; a group that vanished
 -- is overwritten by a zero row.
 CREATE TABLE pane_totals (
   meter LowCardinality(String),
@@ -11,8 +11,8 @@ CREATE TABLE pane_totals (
   events UInt64 CODEC(T64, ZSTD(1)),
   invalid UInt64 COMMENT 'events whose value the meter cannot use: counted here, left out of total' CODEC(T64, ZSTD(1)),
   total Decimal(38, 12) CODEC(ZSTD(1)),
-  coverage UInt64 COMMENT 'sum of the vector read before the totals were' CODEC(ZSTD(1))
-) ENGINE = ReplacingMergeTree(coverage)
+  ver UInt64 COMMENT 'what was known before the totals were read: number of the last audited tick × 2^40 + sum of the stored vector' CODEC(ZSTD(1))
+) ENGINE = ReplacingMergeTree(ver)
 PARTITION BY toYYYYMM(pane)
 ORDER BY (meter, meter_version, subject, pane, grp);
 
@@ -22,8 +22,8 @@ CREATE TABLE seals (
   meter LowCardinality(String),
   meter_version LowCardinality(String),
   pane DateTime('UTC'),
-  coverage UInt64,
+  ver UInt64 COMMENT 'as in pane_totals',
   vector Array(UInt64) COMMENT 'next_offset per partition of usage.events, read before the totals were'
-) ENGINE = ReplacingMergeTree(coverage)
+) ENGINE = ReplacingMergeTree(ver)
 PARTITION BY toYYYYMM(pane)
 ORDER BY (meter, meter_version, pane);

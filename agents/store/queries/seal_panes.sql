@@ -1,6 +1,6 @@
 -- seal_panes: totals of panes of one meter as of a coverage; a group that vanished gets a zero row.
-INSERT INTO pane_totals (meter, meter_version, subject, pane, grp, events, invalid, total, coverage)
-SELECT {meter:String}, {version:String}, subject, pane, grp, sum(events), sum(invalid), sum(total), {coverage:UInt64}
+INSERT INTO pane_totals (meter, meter_version, subject, pane, grp, events, invalid, total, ver)
+SELECT {meter:String}, {version:String}, subject, pane, grp, sum(events), sum(invalid), sum(total), {ver:UInt64}
 FROM (
   SELECT subject, toStartOfInterval(ts, INTERVAL 5 MINUTE) AS pane, $group AS grp,
     count() AS events, countIf($valid = 0) AS invalid, sum($value) AS total
