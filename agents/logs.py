@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -181,7 +181,7 @@ class Logs:
             finally:
                 reader.pause(part)  # it would go on fetching what nobody asked for
 
-    async def follow(self, topic: str, starts: Sequence[int]) -> AsyncIterator[LogRecord]:
+    async def follow(self, topic: str, starts: Sequence[int]) -> AsyncGenerator[LogRecord, None]:
         """All records from given offsets on, as they come; ends only when the caller stops."""
         parts = [TopicPartition(self._settings.topic_prefix + topic, p) for p in range(len(starts))]
         reader = AIOKafkaConsumer(

@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from agents.clock import make_tick, moment, read_clock, wall_time
+from agents.clock import TickLog, TickRefused, judged, wall_time
 from agents.delivery import TallyApp
 from agents.ledger import LedgerKeeper
 from agents.logs import Logs
 from agents.record_batch import RecordBatch
 from agents.store.billing import BillingStore
 from agents.topics import COMMANDS, TICKS
-from pipeline.clock import advance
 from schemas.command import TickCopy
 from schemas.tick import Tick
 
@@ -36,7 +36,7 @@ class Forwarder:
         counted: list[tuple[Tick, int]] = []
         for batch in batches:
             for offset, timestamp, value in zip(batch.offsets, batch.timestamps, batch.values, strict=True):
-                outcome = advance(last, Tick.model_validate_json(value or b""), moment(timestamp))
+                outcome = judged(last, value, timestamp)
                 if isinstance(outcome, Tick):
                     last = outcome
                     counted.append((outcome, offset))
@@ -58,18 +58,27 @@ class Ticker:
     """Makes the ticks of a wall clock: one whenever a new interval has begun."""
 
     def __init__(self, logs: Logs, every_s: int) -> None:
-        self._logs, self._every_s = logs, every_s
+        self._ticks, self._every_s = TickLog(logs), every_s
         self._last: Tick | None = None
 
     async def look(self) -> None:
         """Makes a tick if one is due. Does nothing on a test clock, or before a clock was started."""
-        if self._last is None:
-            self._last = await read_clock(self._logs)
-        if self._last is None or self._last.clock != "wall":
-            return
         now = wall_time()
-        if now.timestamp() // self._every_s > self._last.time.timestamp() // self._every_s:
-            self._last = await make_tick(self._logs, time=now, clock="wall", last=self._last)
+        if self._last is not None and (self._last.clock == "test" or self._begun(now) <= self._begun(self._last.time)):
+            return
+        self._last = await self._ticks.last()
+        if self._last is None or self._last.clock == "test":
+            return
+        begun = self._begun(now)
+        if begun > self._begun(self._last.time):
+            try:
+                self._last = await self._ticks.append(time=begun, clock="wall")
+            except TickRefused as refusal:  # another worker was faster, or the broker's clock is behind: look again
+                log.warning("no tick at %s yet: %s", begun.isoformat(), refusal)
+
+    def _begun(self, time: datetime) -> datetime:
+        """When the interval that holds a time began. Such a time can be repeated by one who was refused."""
+        return datetime.fromtimestamp(int(time.timestamp()) // self._every_s * self._every_s, UTC)
 
 
 def attach(app: TallyApp, forwarder: Forwarder, keeper: LedgerKeeper, ticker: Ticker) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from schemas.period import Instant
 
 Clock = Literal["wall", "test"]
 
@@ -40,12 +43,17 @@ class Vector(BaseModel):
         )
 
 
+def whole_milliseconds(time: datetime) -> datetime:
+    """A time rounded down to milliseconds, as tables keep it: what is read back must be what was decided on."""
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
 class Tick(BaseModel):
     """A record of billing.ticks. Billing time is the time of the last tick; the first record of a number wins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: int = Field(ge=1)
-    time: AwareDatetime
+    time: Annotated[Instant, AfterValidator(whole_milliseconds)]
     clock: Clock
     vector: Vector

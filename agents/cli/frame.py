@@ -22,6 +22,7 @@ LOOK: Final = "Look"
 MONEY: Final = "Money"
 PROVE: Final = "Prove"
 OPERATE: Final = "Operate"
+GROUPS: Final = (START, PRODUCE, LOOK, MONEY, PROVE, OPERATE)
 
 MODULES: Final = (
     "agents.cli.services",
@@ -29,6 +30,9 @@ MODULES: Final = (
     "agents.cli.publish",
     "agents.cli.contract",
     "agents.cli.catalogue",
+    "agents.cli.subscriptions",
+    "agents.cli.attributions",
+    "agents.cli.clock",
     "agents.cli.tail",
     "agents.cli.topics",
     "agents.cli.migrate",
@@ -59,6 +63,7 @@ def build() -> typer.Typer:
 
     for module in MODULES:
         import_module(module).register(app)
+    app.registered_commands.sort(key=lambda command: GROUPS.index(str(command.rich_help_panel)))
     return app
 
 

@@ -7,29 +7,31 @@ and `tally attribute` write, with request ids derived from what they ask for, so
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from agents.attribution_log import attribute
 from agents.catalogue import CatalogueLog, apply
 from agents.catalogue_files import entries_of, example_folder, read_files
 from agents.cli.failures import Refused, TimedOut
 from agents.cli.screen import Wait
-from agents.clock import make_tick, read_clock
+from agents.cli.waiting import LOOK, until
+from agents.clock import TickLog
+from agents.commands import outcomes, send
 from agents.logs import Logs
 from agents.settings import Settings
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection, query_text
-from agents.topics import ATTRIBUTIONS, COMMANDS, USAGE_EVENTS
-from schemas.command import Attribution, CommandOutcome, Subscribe
+from agents.topics import COMMANDS, USAGE_EVENTS
+from schemas.command import Attribution, Subscribe
 from schemas.identity import derived_id
 from schemas.invoice import Invoice
 from schemas.tick import Tick
 
-POLL_S = 0.1
+SUBSCRIBE_WITHIN_S = 60
 ACTOR, REASON = "demo", "the example of tally demo"
 Answer = TypeVar("Answer")
 
@@ -56,6 +58,7 @@ class Stage:
         self._db = Connection(settings)
         self._billing = BillingStore(self._db)
         self._catalogue = CatalogueLog(self.logs)
+        self._ticks = TickLog(self.logs)
         self._reading = asyncio.Lock()
 
     async def __aenter__(self) -> Stage:
@@ -67,11 +70,14 @@ class Stage:
 
     async def clock(self) -> Tick | None:
         """The last tick that counts; None before the first."""
-        return await read_clock(self.logs)
+        return await self._ticks.last()
 
     async def tick(self, at: datetime, last: Tick | None) -> Tick:
-        """Moves the test clock to `at`."""
-        return await make_tick(self.logs, time=at, clock="test", last=last)
+        """Moves the test clock to `at`; refused if time has moved on from `last` meanwhile."""
+        found = await self._ticks.last()
+        if found != last:
+            raise Refused(f"somebody else moves this clock: {described(found) if found else 'it has not begun'}")
+        return await self._ticks.append(time=at, clock="test")
 
     async def apply_catalogue(self, files: Sequence[Path]) -> int:
         """Publishes what the files change; how many versions that are. Raises Refused, with every fault."""
@@ -82,9 +88,8 @@ class Stage:
 
     async def attribute(self, owners: Mapping[str, str], effective_from: datetime) -> None:
         """Says which customer each subject belongs to."""
-        sent = []
-        for subject, customer in owners.items():
-            record = Attribution(
+        records = [
+            Attribution(
                 subject=subject,
                 customer=customer,
                 effective_from=effective_from,
@@ -92,9 +97,9 @@ class Stage:
                 actor=ACTOR,
                 reason=REASON,
             )
-            key, value = subject.encode(), record.model_dump_json().encode()
-            sent.append(await self.logs.send(ATTRIBUTIONS, key, value))
-        await asyncio.gather(*sent)
+            for subject, customer in owners.items()
+        ]
+        await attribute(self.logs, records)
 
     async def clock_everywhere(self, tick: Tick, wait: Wait) -> None:
         """Returns once every partition of billing.commands has folded a tick."""
@@ -110,9 +115,8 @@ class Stage:
     async def subscribe(self, plans: Mapping[str, str], starts_at: datetime, wait: Wait) -> None:
         """Puts each customer on the newest version of its plan; returns once all are accepted."""
         newest = (await self._catalogue.newest()).newest_plans
-        requests: list[tuple[str, str]] = []
-        for customer, plan in plans.items():
-            command = Subscribe(
+        commands = [
+            Subscribe(
                 request_id=str(derived_id("demo subscription", customer, plan)),
                 actor=ACTOR,
                 reason=REASON,
@@ -122,23 +126,15 @@ class Stage:
                 plan_version=newest[plan],
                 starts_at=starts_at,
             )
-            await self.logs.append(COMMANDS, customer.encode(), command.model_dump_json().encode())
-            requests.append((customer, command.request_id))
-        outcomes = await self._outcomes(requests, wait)
-        for outcome in outcomes:
+            for customer, plan in plans.items()
+        ]
+        sent = await send(self.logs, commands)
+        found = await outcomes(self.logs, sent, within_s=SUBSCRIBE_WITHIN_S, decided=wait.to)
+        for command, outcome in zip(commands, found, strict=True):
+            if outcome is None:
+                raise TimedOut(f"{command.customer}: no outcome within {SUBSCRIBE_WITHIN_S} s; {LOOK}")
             if not outcome.accepted:
                 raise Refused(f"{outcome.customer}: {outcome.detail}")
-
-    async def _outcomes(self, requests: Sequence[tuple[str, str]], wait: Wait) -> list[CommandOutcome]:
-        found: dict[tuple[str, str], CommandOutcome] = {}
-
-        def decided() -> bool:
-            found.update(self._billing.outcomes(requests))
-            wait.to(len(found))
-            return len(found) == len(requests)
-
-        await self._until(decided, wait, within_s=60)
-        return [found[request] for request in requests]
 
     async def usage_ends(self) -> tuple[int, ...]:
         """`next_offset` of each partition of usage.events."""
@@ -209,13 +205,7 @@ class Stage:
             return await asyncio.to_thread(question)
 
     async def _until(self, done: Callable[[], bool], wait: Wait, *, within_s: int) -> None:
-        deadline = time.monotonic() + within_s
-        while not await self._ask(done):
-            if time.monotonic() > deadline:
-                raise TimedOut(
-                    f"{wait.what}: {wait.done:,} of {wait.total or 0:,} after {within_s} s; see `tally status`"
-                )
-            await asyncio.sleep(POLL_S)
+        await until(lambda: self._ask(done), wait, within_s=within_s)
 
 
 def catalogue_files() -> tuple[Path, ...]:

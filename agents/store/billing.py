@@ -67,6 +67,13 @@ class BillingStore:
         )
         return _tick(rows[0]) if rows else None
 
+    def newest_tick(self) -> tuple[Tick, int] | None:
+        """The newest tick that is stored and its offset in billing.ticks."""
+        rows = self._db.tuples(
+            "SELECT number, time, clock, vector, k_offset FROM ticks FINAL ORDER BY number DESC LIMIT 1"
+        )
+        return (_tick(rows[0][:4]), rows[0][4]) if rows else None
+
     # -- attributions --------------------------------------------------------------------------------------------
 
     def insert_attributions(self, attributions: Sequence[tuple[Attribution, int]]) -> None:
