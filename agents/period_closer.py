@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 FINGERPRINT_MODULUS = 1 << 128
 
+UsageBySpan = Mapping[tuple[str, str, Period], Mapping[str, Sequence[UsageRow]]]
+"""(meter, version, served span) -> customer -> usage per group."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
@@ -73,7 +76,7 @@ class PeriodCloser:
 
     async def _close(self, tick: Tick, revision: int, runs: Sequence[BillingRun]) -> int:
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
-        usage = await asyncio.to_thread(self._usage, tick, revision, runs, catalogue)
+        usage = await asyncio.to_thread(usage_of, self._store, tick, revision, runs, catalogue)
         passed = await asyncio.to_thread(self._gate, tick, runs, catalogue)
         frozen = [freeze(run, catalogue, usage) for run in passed]
         await asyncio.to_thread(self._store.insert_period_usage, [row for close in frozen for row in close.rows])
@@ -83,18 +86,6 @@ class PeriodCloser:
         await asyncio.to_thread(self._store.insert_closes, [close.closed for close in frozen])
         log.info("tick %s: closed %s of %s runs", tick.number, len(frozen), len(runs))
         return len(frozen)
-
-    def _usage(
-        self, tick: Tick, revision: int, runs: Sequence[BillingRun], catalogue: Catalogue
-    ) -> dict[tuple[str, str, Period], dict[str, list[UsageRow]]]:
-        """(meter, version, span) -> customer -> rows; one query per meter and span."""
-        found: dict[tuple[str, str, Period], dict[str, list[UsageRow]]] = {}
-        for entry, span in wanted(runs, catalogue):
-            by_customer: dict[str, list[UsageRow]] = {}
-            for row in self._store.run_usage(tick, revision, span, entry.meter):
-                by_customer.setdefault(row.customer, []).append(row)
-            found[entry.name, entry.version, span] = by_customer
-        return found
 
     def _gate(self, tick: Tick, runs: Sequence[BillingRun], catalogue: Catalogue) -> list[BillingRun]:
         """The runs that pass; a difference between totals and raw usage parks the customers it touches."""
@@ -106,6 +97,19 @@ class PeriodCloser:
                 log.error("%s is parked at tick %s: %s", run.customer, tick.number, touched[run.customer])
                 self._store.park(run, "totals_differ", touched[run.customer])
         return [run for run in runs if run.customer not in touched]
+
+
+def usage_of(
+    store: BillingStore, tick: Tick, revision: int, runs: Sequence[BillingRun], catalogue: Catalogue
+) -> UsageBySpan:
+    """(meter, version, span) -> customer -> rows, as of the tick's vector; one query per meter and span."""
+    found: dict[tuple[str, str, Period], dict[str, list[UsageRow]]] = {}
+    for entry, span in wanted(runs, catalogue):
+        by_customer: dict[str, list[UsageRow]] = {}
+        for row in store.run_usage(tick, revision, span, entry.meter):
+            by_customer.setdefault(row.customer, []).append(row)
+        found[entry.name, entry.version, span] = by_customer
+    return found
 
 
 def wanted(runs: Sequence[BillingRun], catalogue: Catalogue) -> Iterator[tuple[MeterEntry, Period]]:
@@ -128,9 +132,7 @@ def meters_of(due: DuePeriod, catalogue: Catalogue) -> tuple[MeterEntry, ...]:
     return catalogue.meters_of(plan)
 
 
-def freeze(
-    run: BillingRun, catalogue: Catalogue, usage: Mapping[tuple[str, str, Period], Mapping[str, Sequence[UsageRow]]]
-) -> Frozen:
+def freeze(run: BillingRun, catalogue: Catalogue, usage: UsageBySpan) -> Frozen:
     """What a run's close consists of; a function of the run and of the usage as of its vector."""
     close_id = str(derived_id("close", run.customer, run.tick.number, run.revision))
     rows: list[tuple[object, ...]] = []

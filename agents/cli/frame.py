@@ -33,6 +33,8 @@ MODULES: Final = (
     "agents.cli.subscriptions",
     "agents.cli.attributions",
     "agents.cli.clock",
+    "agents.cli.invoices",
+    "agents.cli.replay",
     "agents.cli.tail",
     "agents.cli.topics",
     "agents.cli.migrate",

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agents.cli.failures import ProofFailed, Refused
+from agents.cli.invoice_table import show_invoice
 from agents.cli.proof import compare_accounting, compare_totals, show_accounting
 from agents.cli.screen import Screen, Wait
 from agents.cli.services import start_services
@@ -232,14 +233,3 @@ class Story:
         say("  tally tail billing.invoices --from start")
         say(f"  ClickHouse: {settings.clickhouse}/play  user {settings.clickhouse_user}")
         say("Still running: Kafka, ClickHouse, two workers. Stop them, keeping everything: tally down  (make down)")
-
-
-def show_invoice(screen: Screen, invoice: Invoice) -> None:
-    """One invoice as a table, with the hash of its billed content."""
-    rows = [
-        (line.rated.name, f"{line.rated.quantity:,f}", line.rated.unit, f"{line.rated.amount:,f}")
-        for line in invoice.lines
-    ]
-    rows.append(("total", "", "", f"{invoice.totals.total:,f} {invoice.currency}"))
-    screen.table(f"{invoice.number}  {invoice.customer}", ("line", ">quantity", "unit", ">amount"), rows)
-    screen.say(f"sha256 {invoice.sha256()}")

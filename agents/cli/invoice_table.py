@@ -1,0 +1,154 @@
+"""An invoice as a person reads it: lines, what each is made of, totals. The demo and `tally invoice` share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from agents.cli.screen import Screen
+from schemas.invoice import Invoice, InvoiceLine
+from schemas.quantity import ZERO, plain
+from schemas.rated_line import RatedLine, TierUse
+
+COLUMNS = ("line", ">quantity", "unit", ">unit price", ">flat fee", ">exact", ">amount")
+BUCKETS_SHOWN = 5
+
+Row = tuple[str, str, str, str, str, str, str]
+
+
+def show_invoice(screen: Screen, invoice: Invoice) -> None:
+    """One invoice as a table; below it the hash of its billed content."""
+    screen.table(title(invoice), COLUMNS, [*line_rows(invoice), *total_rows(invoice)])
+    screen.say(f"sha256 {invoice.sha256()}")
+
+
+def title(invoice: Invoice) -> str:
+    """Number, customer, what it covers, and whether it is paid."""
+    span = f"{invoice.period.start:%Y-%m-%d} to {invoice.period.end:%Y-%m-%d}"
+    return f"{invoice.number or 'draft ' + invoice.id[:8]}  {invoice.customer}  {span}  {invoice.status}"
+
+
+def line_rows(invoice: Invoice) -> list[Row]:
+    """Every line, with its parts indented below it."""
+    return [row for line in invoice.lines for row in _line(invoice, line)]
+
+
+def total_rows(invoice: Invoice) -> Iterator[Row]:
+    """The totals: those between subtotal and amount due only where they say something."""
+    totals = invoice.totals
+    steps = (("discounts", -totals.discount_total), ("tax", totals.tax))
+    if any(amount for _, amount in steps):
+        yield _sum("subtotal", totals.subtotal)
+        yield from (_sum(name, amount) for name, amount in steps if amount)
+    yield _sum("total", totals.total, invoice.currency)
+    if totals.credits_applied:
+        yield _sum("credits", -totals.credits_applied)
+        yield _sum("amount due", totals.amount_due, invoice.currency)
+
+
+def number(value: Decimal) -> str:
+    """A quantity or an exact amount for reading: grouped by thousands, without trailing zeros."""
+    return f"{Decimal(plain(value)):,f}"
+
+
+def _sum(name: str, amount: Decimal, currency: str = "") -> Row:
+    return (name, "", "", "", "", "", f"{amount:,f} {currency}".rstrip())
+
+
+def _line(invoice: Invoice, line: InvoiceLine) -> Iterator[Row]:
+    rated = line.rated
+    exact = number(rated.amount_exact) if rated.amount_exact != rated.amount else ""
+    yield (rated.name, number(rated.quantity), rated.unit, *_price(rated), exact, f"{rated.amount:,f}")
+    if rated.service != invoice.period or (rated.proration is not None and not rated.proration.is_full):
+        yield _note(_service(rated))
+    yield from _groups(rated)
+    yield from _quantities(rated)
+    if not _is_one_price(rated):
+        yield from (_tier(tier, low, rated.unit) for tier, low in _with_lows(rated.tiers))
+    yield from _buckets(rated)
+    yield from _deductions(rated)
+
+
+def _price(rated: RatedLine) -> tuple[str, str]:
+    """Unit price and flat fee of a line that has one price for all units; nothing where its parts say more."""
+    if not _is_one_price(rated):
+        return "", ""
+    (tier,) = rated.tiers
+    return number(tier.unit_price), number(tier.flat_fee) if tier.flat_fee else ""
+
+
+def _is_one_price(rated: RatedLine) -> bool:
+    return len(rated.tiers) == 1 and rated.tiers[0].up_to is None
+
+
+def _service(rated: RatedLine) -> str:
+    said = f"served {rated.service.start:%Y-%m-%d %H:%M} to {rated.service.end:%Y-%m-%d %H:%M}"
+    share = rated.proration
+    if share is None or share.is_full:
+        return said
+    return f"{said}, {number(share.numerator)} of {number(share.denominator)} {share.basis}s"
+
+
+def _groups(rated: RatedLine) -> Iterator[Row]:
+    if rated.dimensions:
+        yield _note(_named(rated.dimensions))
+    for group in rated.groups:
+        if group.values:
+            yield (f"  {_named(group.values)}", number(group.quantity), rated.unit, "", "", "", "")
+
+
+def _named(values: object) -> str:
+    pairs = values.items() if isinstance(values, dict) else dict(values).items()  # type: ignore[call-overload]
+    return ", ".join(f"{name} {'–' if value is None else value}" for name, value in pairs)
+
+
+def _quantities(rated: RatedLine) -> Iterator[Row]:
+    """What a conversion or free units made of the quantity that was used."""
+    if rated.kind != "usage":
+        return
+    if rated.converted_quantity != rated.quantity:
+        yield ("  converted", number(rated.converted_quantity), "", "", "", "", "")
+    if rated.billed_quantity != rated.converted_quantity:
+        yield ("  after free units", number(rated.billed_quantity), "", "", "", "", "")
+
+
+def _with_lows(tiers: tuple[TierUse, ...]) -> Iterator[tuple[TierUse, Decimal]]:
+    low = ZERO
+    for tier in tiers:
+        yield tier, low
+        low = tier.up_to if tier.up_to is not None else low
+
+
+def _tier(tier: TierUse, low: Decimal, unit: str) -> Row:
+    name = f"from {number(low)}" if tier.up_to is None else f"{number(low)} to {number(tier.up_to)}"
+    fee = number(tier.flat_fee) if tier.flat_fee else ""
+    return (f"    {name}", number(tier.units), unit, number(tier.unit_price), fee, number(tier.amount), "")
+
+
+def _buckets(rated: RatedLine) -> Iterator[Row]:
+    for bucket in rated.buckets[:BUCKETS_SHOWN]:
+        name = _named(bucket.values) if bucket.window is None else f"{bucket.window.start:%Y-%m-%d %H:%M}"
+        yield (f"    {name}", number(bucket.billed_quantity), rated.unit, "", "", number(bucket.amount), "")
+    if len(rated.buckets) > BUCKETS_SHOWN:
+        yield _note(f"and {len(rated.buckets) - BUCKETS_SHOWN:,} more windows or groups, each priced alone")
+
+
+def _deductions(rated: RatedLine) -> Iterator[Row]:
+    """Transactions, discounts and commitment, and what an earlier document billed of the period."""
+    if (used := rated.transactions) is not None:
+        yield _note(f"{used.events:,} transactions, {used.paid_events:,} of them charged")
+    if rated.discounts:
+        yield ("  before discounts", "", "", "", "", "", f"{rated.gross:,f}")
+    for discount in rated.discounts:
+        yield (f"  {discount.source.replace('_', ' ')}", "", "", "", "", "", f"{-discount.amount:,f}")
+    if (held := rated.commitment) is not None:
+        parts = f"used {held.utilized:,f}, overage {held.overage:,f}, true-up {held.true_up:,f}"
+        yield _note(f"commitment {number(held.commitment)}: {parts}")
+    if rated.previous is not None:
+        yield _note(f"billed before for this period: {rated.previous.total:,f}")
+    if rated.invalid_events:
+        yield _note(f"{rated.invalid_events:,} events without a usable value are not in the quantity")
+
+
+def _note(text: str) -> Row:
+    return (f"  {text}", "", "", "", "", "", "")

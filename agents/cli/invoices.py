@@ -1,0 +1,165 @@
+"""`tally invoices` and `tally invoice`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agents.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from agents.cli.footing import Footing
+    from agents.settings import Settings
+    from agents.store.looks import LookStore, StoredInvoice
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    from agents.cli.frame import LOOK
+
+    app.command("invoices", rich_help_panel=LOOK, epilog="Example: tally invoices --customer acme")(invoices)
+    app.command("invoice", rich_help_panel=LOOK, epilog="Example: tally invoice INV-000001")(invoice)
+
+
+def invoices(
+    customer: Annotated[str, typer.Option("--customer", help="Only of this customer.")] = "",
+    status: Annotated[str, typer.Option("--status", help="Only with this status: draft, open, paid.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List invoices in order of their numbers, drafts last."""
+    from agents.cli.exit_codes import OK
+    from agents.cli.screen import Screen
+    from agents.settings import load
+    from agents.store.connection import Connection
+    from agents.store.looks import LookStore
+
+    connection = Connection(load())
+    looks = LookStore(connection)
+    rows = looks.invoices(customer, status)
+    if not rows and customer:
+        _known_customer(looks, customer)
+    connection.close()
+    screen = Screen(json_only=as_json)
+    if as_json:
+        screen.document(rows)
+        raise typer.Exit(OK)
+    columns = ("number", "customer", "period", "status", ">total", ">due", "currency", "issued", "id")
+    screen.table("invoices", columns, [
+        (row["number"] or "–", row["customer"], f"{row['period_start']:%Y-%m-%d} to {row['period_end']:%Y-%m-%d}",
+         row["status"], _money(row["total"]), _money(row["amount_due"]), row["currency"],
+         f"{row['issued_at']:%Y-%m-%d %H:%M}", str(row["document_id"])[:8])
+        for row in rows
+    ])  # fmt: skip
+    screen.say(_as_of(rows))
+
+
+def _money(amount: object) -> str:
+    from decimal import Decimal
+
+    from schemas.quantity import plain
+
+    value = Decimal(plain(Decimal(str(amount))))
+    exponent = value.as_tuple().exponent
+    return f"{value:,.2f}" if isinstance(exponent, int) and exponent > -2 else f"{value:,f}"
+
+
+def _as_of(rows: list[dict[str, object]]) -> str:
+    if not rows:
+        return "No invoices. Next: tally status says what is due and what it waits for"
+    return (
+        f"{len(rows):,} as of tick {rows[0]['tick']}, {rows[0]['as_of']:%Y-%m-%d %H:%M} UTC. Next: tally invoice NUMBER"
+    )
+
+
+def _known_customer(looks: LookStore, customer: str) -> None:
+    """Raises NotFound, with names like it, for a customer nobody has heard of."""
+    from agents.cli.failures import NotFound
+    from agents.cli.names import near
+
+    known = looks.customers()
+    if customer not in known:
+        raise NotFound(f"no customer {customer!r}{near(customer, known)}")
+
+
+def invoice(
+    name: Annotated[
+        str, typer.Argument(help="A number, the beginning of an id, or a customer: its latest. None: the latest.")
+    ] = "",
+    replay: Annotated[bool, typer.Option("--replay/--no-replay", help="Compute it again from raw events.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Show one invoice: lines with their tiers, what was not billed, and the proof.
+
+    The footer says to which offsets the usage is complete and whether a replay, made now, gives identical bytes; if
+    not, the exit code is 5.
+    """
+    import asyncio
+
+    from agents.settings import load
+
+    asyncio.run(_invoice(load(), name, replayed=replay, as_json=as_json))
+
+
+async def _invoice(settings: Settings, name: str, *, replayed: bool, as_json: bool) -> None:
+    from agents.cli.failures import ProofFailed
+    from agents.cli.footing import footing
+    from agents.cli.reading import reading
+    from agents.cli.screen import Screen
+
+    screen = Screen(json_only=as_json)
+    async with reading(settings) as readers:
+        stored = the_invoice(readers.looks, name)
+        found = await footing(readers, stored, replayed=replayed)
+    if as_json:
+        screen.document(_document(found))
+    else:
+        from agents.cli.footing import footer_lines, left_out_lines
+        from agents.cli.invoice_table import COLUMNS, line_rows, title, total_rows
+
+        invoice = found.invoice
+        screen.table(title(invoice), COLUMNS, [*line_rows(invoice), *total_rows(invoice)])
+        screen.say("Not billed")
+        for line in left_out_lines(found):
+            screen.say(f"  {line}")
+        screen.say("\nProof")
+        for line in footer_lines(found):
+            screen.say(f"  {line}")
+    if found.differences():
+        raise ProofFailed("a replay gives something else:\n  " + "\n  ".join(found.differences()))
+
+
+def the_invoice(looks: LookStore, name: str) -> StoredInvoice:
+    """The one document that a name stands for. Raises NotFound, with names like it, and Refused if it is ambiguous."""
+    from agents.cli.failures import NotFound, Refused
+    from agents.cli.names import near
+
+    found = looks.find_invoice(name)
+    if len(found) > 1:
+        ids = ", ".join(stored.invoice.id for stored in found[:5])
+        raise Refused(f"{name} is the beginning of {len(found)} ids: {ids}")
+    if not found and not name:
+        raise NotFound("there is no invoice yet; `tally status` says what is due and what it waits for")
+    if not found:
+        raise NotFound(f"no invoice {name!r}, by number, id or customer{near(name, looks.invoice_names())}")
+    return found[0]
+
+
+def _document(found: Footing) -> dict[str, object]:
+    return {
+        "invoice": found.invoice.model_dump(mode="json"),
+        "sha256": found.sha256,
+        "not_billed": {
+            "events": [
+                {"type": left.type, "events": left.events, "after_the_close": left.beyond,
+                 "not_counted": left.uncounted, "metered": left.type in found.metered_types}
+                for left in found.not_billed
+            ],
+            "invalid": found.invalid,
+            "unattributed": {"events": found.unattributed_events, "subjects": found.unattributed_subjects},
+        },
+        "unsealed_panes": found.unsealed_panes,
+        "replay": None if found.verdicts is None else {
+            "identical": not found.differences(), "differences": list(found.differences())
+        },
+    }  # fmt: skip

@@ -1,0 +1,78 @@
+"""`tally replay`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agents.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from agents.cli.replaying import Verdict
+    from agents.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    from agents.cli.frame import PROVE
+
+    app.command("replay", rich_help_panel=PROVE, epilog="Example: tally replay --check --all")(replay)
+
+
+def replay(
+    names: Annotated[list[str] | None, typer.Argument(help="Numbers, ids or customers; none: the latest.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every close and every document.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Say only the result, and what differs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute closes again from raw events at their vectors, and invoices from their closes; compare the bytes.
+
+    Nothing is stored or published. Exit code 5 if anything differs, with what.
+    """
+    import asyncio
+
+    from agents.settings import load
+
+    asyncio.run(_replay(load(), names or [], everything=everything, check=check, as_json=as_json))
+
+
+async def _replay(settings: Settings, names: list[str], *, everything: bool, check: bool, as_json: bool) -> None:
+    from agents.cli.failures import ProofFailed
+    from agents.cli.reading import reading
+    from agents.cli.replaying import Replayer
+    from agents.cli.screen import Screen
+
+    screen = Screen(json_only=as_json)
+    async with reading(settings) as readers:
+        from agents.cli.invoices import the_invoice
+
+        replayer = Replayer(readers.billing, readers.documents, readers.looks, readers.catalogue)
+        wanted = [the_invoice(readers.looks, name).invoice.basis.close_id for name in names or [""]]
+        verdicts = await replayer.replay(None if everything else wanted)
+    different = [verdict for verdict in verdicts if not verdict.identical]
+    if as_json:
+        screen.document({"identical": not different, "verdicts": [_described(verdict) for verdict in verdicts]})
+    elif not check:
+        columns = ("what", "name", "customer", ">tick", "replay")
+        screen.table("replay", columns, [
+            (v.kind, v.name, v.customer, v.tick, "identical bytes" if v.identical else f"{len(v.differences)} differ")
+            for v in verdicts
+        ])  # fmt: skip
+    if different:
+        raise ProofFailed(f"{len(different)} of {len(verdicts)} differ from their replay:\n  " + "\n  ".join(
+            f"{v.kind} {v.name} ({v.customer}): {said}" for v in different for said in v.differences
+        ))  # fmt: skip
+    closes = sum(verdict.kind == "close" for verdict in verdicts)
+    screen.say(f"{closes:,} closes and {len(verdicts) - closes:,} documents computed again: identical bytes.")
+
+
+def _described(verdict: Verdict) -> dict[str, object]:
+    return {
+        "kind": verdict.kind,
+        "name": verdict.name,
+        "customer": verdict.customer,
+        "tick": verdict.tick,
+        "identical": verdict.identical,
+        "differences": list(verdict.differences),
+    }

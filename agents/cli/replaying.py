@@ -1,0 +1,147 @@
+"""Replay: closes computed again from their vectors and documents from their closes, compared byte for byte.
+
+Nothing is stored or published; the computation is the one that closed and invoiced, not a second one. Source:
+design.md §6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from agents.catalogue import CatalogueLog
+from agents.invoicer import usage_by_meter
+from agents.period_closer import Frozen, freeze, usage_of
+from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
+from agents.store.documents import DocumentStore
+from agents.store.looks import LookStore, StoredClose, StoredInvoice
+from agents.topics import CATALOGUE
+from pipeline.invoicing import finalized, invoice_of
+from schemas.catalogue_entry import Catalogue
+from schemas.identity import canonical_json
+from schemas.invoice import Invoice
+
+KEY = ("subscription", "meter", "meter_version", "period_start", "period_end", "grp")
+VALUES = ("events", "invalid", "value", "fingerprint")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a replay of one close or document found; identical if nothing differs."""
+
+    kind: str
+    name: str
+    customer: str
+    tick: int
+    differences: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        """Whether the bytes are the same."""
+        return not self.differences
+
+
+class Replayer:
+    """Computes closes and their documents again."""
+
+    def __init__(
+        self, billing: BillingStore, documents: DocumentStore, looks: LookStore, catalogue: CatalogueLog
+    ) -> None:
+        self._billing, self._documents, self._looks, self._catalogue = billing, documents, looks, catalogue
+
+    async def replay(self, close_ids: Sequence[str] | None = None) -> tuple[Verdict, ...]:
+        """A verdict per close, then one per document of it; of all closes for None."""
+        verdicts: list[Verdict] = []
+        closes = await asyncio.to_thread(self._looks.closes, close_ids)
+        for _, group in groupby(closes, key=lambda close: (close.run.tick, close.run.revision)):
+            verdicts += await self._tick(tuple(group))
+        return tuple(verdicts)
+
+    async def _tick(self, closes: Sequence[StoredClose]) -> list[Verdict]:
+        """The closes of one tick together: one query per meter and span answers for all of them."""
+        tick, revision = closes[0].run.tick, closes[0].run.revision
+        runs = [close.run for close in closes]
+        catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
+        usage = await asyncio.to_thread(usage_of, self._billing, tick, revision, runs, catalogue)
+        frozen = [freeze(run, catalogue, usage) for run in runs]
+        ids = [found.closed.close_id for found in frozen]
+        rows = await asyncio.to_thread(self._documents.period_usage, ids)
+        stored = _by_close(await asyncio.to_thread(self._looks.documents_of, ids))
+        verdicts: list[Verdict] = []
+        for close, found in zip(closes, frozen, strict=True):
+            close_id, customer = found.closed.close_id, found.closed.customer
+            differences = (*_record_differences(close.record, found), *_row_differences(rows[close_id], found))
+            verdicts.append(Verdict("close", close_id, customer, tick.number, tuple(differences)))
+            verdicts += _documents(found, catalogue, stored.get(close_id, ()))
+        return verdicts
+
+
+def _by_close(documents: Sequence[StoredInvoice]) -> Mapping[str, Sequence[StoredInvoice]]:
+    found: dict[str, list[StoredInvoice]] = {}
+    for document in documents:
+        found.setdefault(document.invoice.basis.close_id, []).append(document)
+    return found
+
+
+def _record_differences(record: str, frozen: Frozen) -> Iterator[str]:
+    again = frozen.closed.model_dump_json()
+    if record != again:
+        yield from (f"record: {said}" for said in json_differences(json.loads(record), json.loads(again)))
+
+
+def _row_differences(stored: Sequence[dict[str, Any]], frozen: Frozen) -> Iterator[str]:
+    """Frozen usage that is not what the raw events give now as of the vector."""
+    again = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
+    before, after = ({tuple(row[name] for name in KEY): row for row in rows} for rows in (stored, again))
+    for key in sorted(before.keys() | after.keys(), key=str):
+        said, now = ([row[name] for name in VALUES] if row else None for row in (before.get(key), after.get(key)))
+        if said != now:
+            yield f"usage of {key[1]} {key[5]}: stored {_shown(said)}, replayed {_shown(now)}"
+
+
+def _shown(values: list[Any] | None) -> str:
+    return "nothing" if values is None else ", ".join(f"{n} {v}" for n, v in zip(VALUES, values, strict=True))
+
+
+def _documents(frozen: Frozen, catalogue: Catalogue, stored: Sequence[StoredInvoice]) -> Iterator[Verdict]:
+    """The documents of a close, from the usage that was just computed again."""
+    rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
+    again = {draft.id: draft for draft in invoice_of(frozen.closed, usage_by_meter(rows), catalogue)}
+    held = {document.invoice.id: document for document in stored}
+    for document_id in sorted(again.keys() | held.keys()):
+        yield _document(held.get(document_id), again.get(document_id))
+
+
+def _document(stored: StoredInvoice | None, again: Invoice | None) -> Verdict:
+    known = stored.invoice if stored is not None else again
+    assert known is not None
+    name = known.number or f"draft {known.id}"
+    if stored is None or again is None:
+        missing = "is not stored" if stored is None else "does not follow from its close"
+        return Verdict(known.kind, name, known.customer, known.basis.tick, (missing,))
+    replayed = again if known.number is None else finalized(again, int(known.number.rsplit("-", 1)[1]))
+    return Verdict(known.kind, name, known.customer, known.basis.tick, tuple(_byte_differences(stored, replayed)))
+
+
+def _byte_differences(stored: StoredInvoice, replayed: Invoice) -> Iterator[str]:
+    text = canonical_json(replayed.model_dump(mode="json")).decode()
+    if text != stored.document:
+        yield from json_differences(json.loads(stored.document), json.loads(text))
+    if replayed.sha256() != stored.sha256:
+        yield f"sha256: stored {stored.sha256}, replayed {replayed.sha256()}"
+
+
+def json_differences(stored: Any, again: Any, path: str = "") -> Iterator[str]:
+    """Where two JSON documents differ, by path."""
+    if isinstance(stored, dict) and isinstance(again, dict):
+        for name in sorted(stored.keys() | again.keys()):
+            yield from json_differences(stored.get(name), again.get(name), f"{path}.{name}".lstrip("."))
+    elif isinstance(stored, list) and isinstance(again, list) and len(stored) == len(again):
+        for index, (one, other) in enumerate(zip(stored, again, strict=True)):
+            yield from json_differences(one, other, f"{path}[{index}]")
+    elif stored != again:
+        yield f"{path}: stored {json.dumps(stored)}, replayed {json.dumps(again)}"

@@ -1,0 +1,130 @@
+"""Reads for people: which invoices there are, what one rests on, what it left out. Nothing billed reads here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import Template
+from typing import Any
+
+from agents.store.connection import Connection, query_text
+from pipeline.meter_sql import meter_sql
+from schemas.catalogue_entry import MeterEntry
+from schemas.customer_state import BillingRun
+from schemas.invoice import Invoice
+from schemas.period import Period
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClose:
+    """A close as it was published, and the run that it was made from."""
+
+    record: str
+    run: BillingRun
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInvoice:
+    """A document as it was stored: its bytes are what a replay must give again."""
+
+    document: str
+    sha256: str
+
+    @property
+    def invoice(self) -> Invoice:
+        """The document as a model."""
+        return Invoice.model_validate_json(self.document)
+
+
+@dataclass(frozen=True, slots=True)
+class NotBilled:
+    """Events of one type, of a customer's subjects in a span, that a document left out, by why."""
+
+    type: str
+    events: int
+    beyond: int
+    uncounted: int
+
+
+class LookStore:
+    """What `tally invoice`, `invoices`, `usage` and `replay` ask of ClickHouse."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def invoices(self, customer: str = "", status: str = "") -> list[dict[str, Any]]:
+        """Rows of v_invoices in order of number, drafts last; empty arguments do not narrow."""
+        return self._db.rows(query_text("invoice_list"), {"customer": customer, "status": status})
+
+    def documents(self, where: str, parameters: dict[str, object]) -> tuple[StoredInvoice, ...]:
+        """Documents in their latest revision, in order of number."""
+        rows = self._db.tuples(
+            f"SELECT document, content_sha256 FROM invoices FINAL WHERE {where} ORDER BY number, issued_at, customer",
+            parameters,
+        )
+        return tuple(StoredInvoice(*row) for row in rows)
+
+    def final_documents(self) -> tuple[StoredInvoice, ...]:
+        """Every document that has a number."""
+        return self.documents("number != ''", {})
+
+    def documents_of(self, close_ids: Sequence[str]) -> tuple[StoredInvoice, ...]:
+        """The documents of closes."""
+        return self.documents("close_id IN {ids:Array(UUID)}", {"ids": list(close_ids)})
+
+    def find_invoice(self, name: str) -> tuple[StoredInvoice, ...]:
+        """The document that a number, a customer (its latest) or the beginning of an id names; the latest for ''.
+
+        Several only where they share the beginning of an id.
+        """
+        rows = self._db.tuples(query_text("invoice_by_name"), {"name": name})
+        if not rows:
+            return ()
+        kept = rows if rows[0][0] == BY_ID else rows[:1]
+        return self.documents("document_id IN {ids:Array(UUID)}", {"ids": [str(row[1]) for row in kept]})
+
+    def invoice_names(self) -> tuple[str, ...]:
+        """Everything that names an invoice for a person: numbers and customers."""
+        return tuple(row[0] for row in self._db.tuples("SELECT DISTINCT arrayJoin([number, customer]) FROM v_invoices"))
+
+    def customers(self) -> tuple[str, ...]:
+        """Every customer somebody has named: with a subscription, or with subjects."""
+        rows = self._db.tuples("SELECT customer FROM customers UNION DISTINCT SELECT customer FROM attributions")
+        return tuple(sorted(row[0] for row in rows))
+
+    def closes(self, close_ids: Sequence[str] | None = None) -> tuple[StoredClose, ...]:
+        """Stored closes with their runs, in order of tick and customer; all of them for None."""
+        rows = self._db.tuples(
+            query_text("closes_with_runs"), {"all": int(close_ids is None), "ids": list(close_ids or ())}
+        )
+        return tuple(StoredClose(row[0], BillingRun.model_validate_json(row[1])) for row in rows)
+
+    def not_billed(
+        self, customer: str, span: Period, *, billed_to: Sequence[int], coverage: Sequence[int], attributions: int,
+        meters: Sequence[MeterEntry],
+    ) -> tuple[NotBilled, ...]:  # fmt: skip
+        """Events in a span that count by now but are not on a document of `meters` as of the vector `billed_to`."""
+        billed = " OR ".join(f"({meter_sql(entry.meter).where})" for entry in meters) or "0"
+        sql = Template(query_text("not_billed")).substitute(
+            billed=billed,
+            counted_events=Template(query_text("counted_events")).substitute(
+                types="SELECT DISTINCT type FROM events", subjects=SUBJECTS
+            ),
+            attributions_as_of=query_text("attributions_as_of"),
+        )  # fmt: skip
+        rows = self._db.tuples(sql, {
+            "customer": customer, "starts": span.start, "ends": span.end, "usage": list(coverage),
+            "billed_to": list(billed_to), "attributions": attributions,
+        })  # fmt: skip
+        return tuple(NotBilled(*row) for row in rows)
+
+    def unattributed(self, span: Period) -> tuple[int, int]:
+        """(events, subjects) in a span of subjects that belong to no customer and are none themselves."""
+        rows = self._db.tuples(query_text("unattributed"), {"starts": span.start, "ends": span.end})
+        return int(rows[0][0]), int(rows[0][1])
+
+
+BY_ID = "id"
+SUBJECTS = (
+    "subject IN (SELECT subject FROM attributions WHERE customer = {customer:String}) OR subject = {customer:String}"
+)
