@@ -35,6 +35,7 @@ MODULES: Final = (
     "agents.cli.clock",
     "agents.cli.invoices",
     "agents.cli.replay",
+    "agents.cli.reconcile",
     "agents.cli.tail",
     "agents.cli.topics",
     "agents.cli.migrate",

@@ -46,6 +46,7 @@ def compare_accounting(truth: Truth, found: Accounting) -> Iterator[str]:
     ):
         if expected != actual:
             yield f"{what}: expected {expected}, found {actual}"
+    yield from found.unbalanced
 
 
 def _ended(found: Accounting) -> int:

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agents.catalogue import CatalogueLog
+from agents.ledger import Ledger
 from agents.logs import Logs
 from agents.settings import Settings
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.documents import DocumentStore
 from agents.store.looks import LookStore
+from agents.store.reconciliation import ReconciliationStore
 from agents.store.totals import TotalsStore
 
 
@@ -26,6 +28,8 @@ class Reading:
     documents: DocumentStore
     totals: TotalsStore
     looks: LookStore
+    reconciliation: ReconciliationStore
+    ledger: Ledger
 
 
 @asynccontextmanager
@@ -41,6 +45,8 @@ async def reading(settings: Settings) -> AsyncIterator[Reading]:
             documents=DocumentStore(connection, partitions=settings.billing_partitions),
             totals=TotalsStore(connection, billing),
             looks=LookStore(connection),
+            reconciliation=ReconciliationStore(connection),
+            ledger=Ledger(connection),
         )
     finally:
         await logs.stop()

@@ -7,7 +7,7 @@ and `tally attribute` write, with request ids derived from what they ask for, so
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,16 +16,20 @@ from typing import TypeVar
 from agents.attribution_log import attribute
 from agents.catalogue import CatalogueLog, apply
 from agents.catalogue_files import entries_of, example_folder, read_files
+from agents.cli.accounting import metered_types, partition_accounts
 from agents.cli.failures import Refused, TimedOut
 from agents.cli.screen import Wait
 from agents.cli.waiting import LOOK, until
 from agents.clock import TickLog
 from agents.commands import outcomes, send
+from agents.ledger import Ledger
 from agents.logs import Logs
 from agents.settings import Settings
 from agents.store.billing import BillingStore
-from agents.store.connection import Connection, query_text
+from agents.store.connection import Connection
+from agents.store.reconciliation import ReconciliationStore
 from agents.topics import COMMANDS, USAGE_EVENTS
+from pipeline.reconciliation import differences, total
 from schemas.command import Attribution, Subscribe
 from schemas.identity import derived_id
 from schemas.invoice import Invoice
@@ -47,6 +51,8 @@ class Accounting:
     corrections: int
     dead: Mapping[str, int]
     events: Mapping[str, int]
+    unbalanced: tuple[str, ...]
+    """Partitions whose records do not end in exactly one place each, in words."""
 
 
 class Stage:
@@ -173,30 +179,27 @@ class Stage:
 
     async def accounting(self, owners: Mapping[str, str]) -> Accounting:
         """Adds up every record of usage.events; `owners` says which customer a subject belongs to."""
-        produced = sum(await self.usage_ends()) - sum(await self.logs.begin_offsets(USAGE_EVENTS))
-        return await self._ask(lambda: self._account(produced, owners))
+        metered = await metered_types(self._catalogue)
+        ends = await self.usage_ends()
+        return await self._ask(lambda: self._account(ends, metered, owners))
 
-    def _account(self, produced: int, owners: Mapping[str, str]) -> Accounting:
-        ledger = self._db.tuples(query_text("demo_ledger"), {"topic": USAGE_EVENTS})[0]
-        counted, late = self._db.tuples(query_text("demo_counted"))[0]
-        dead = self._db.tuples(
-            "SELECT reason, count() FROM dead_letters FINAL WHERE topic = {topic:String} GROUP BY 1 ORDER BY 1",
-            {"topic": USAGE_EVENTS},
-        )
-        per_subject = self._db.tuples("SELECT subject, count() FROM counted_events_now GROUP BY subject")
+    def _account(self, ends: Sequence[int], metered: Collection[str], owners: Mapping[str, str]) -> Accounting:
+        reconciliation = ReconciliationStore(self._db)
+        accounts = partition_accounts(ends, Ledger(self._db), reconciliation, metered)
+        everything = total(accounts)
         events: dict[str, int] = {}
-        for subject, count in per_subject:
+        for subject, count in self._db.tuples("SELECT subject, count() FROM events FINAL GROUP BY subject"):
             customer = owners.get(subject, subject)
             events[customer] = events.get(customer, 0) + count
-        accepted, corrections, _dead, _controls = ledger
         return Accounting(
-            produced=produced,
-            counted=counted,
-            duplicates=accepted - counted,
-            late=late,
-            corrections=corrections,
-            dead=dict(dead),
+            produced=everything.produced,
+            counted=everything.counted,
+            duplicates=everything.duplicates,
+            late=everything.rows.late,
+            corrections=everything.rows.corrections,
+            dead=reconciliation.dead_letters_by_reason(USAGE_EVENTS),
             events=dict(sorted(events.items())),
+            unbalanced=tuple(said for account in accounts for said in differences(account)),
         )
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from string import Template
 
 from agents.store.connection import Connection, query_text
 from pipeline.meter_sql import meter_sql, quoted
+from pipeline.reconciliation import RowCounts
 from schemas.catalogue_entry import MeterEntry
 from schemas.period import Period
 from schemas.tick import ATTRIBUTIONS, Tick
@@ -34,3 +36,33 @@ class ReconciliationStore:
             f"{raw_value} against {total_value}"
             for customer, panes, raw_events, total_events, raw_value, total_value in rows
         }
+
+    def row_counts(self, topic: str, covered: Sequence[int], metered_types: Collection[str]) -> dict[int, RowCounts]:
+        """Partition -> what became of its rows below the covered offsets."""
+        rows = self._db.tuples(
+            query_text("row_counts"), {"topic": topic, "covered": list(covered), "metered": sorted(metered_types)}
+        )
+        return {row[0]: RowCounts(*row[1:]) for row in rows}
+
+    def dead_letters_by_reason(self, topic: str) -> dict[str, int]:
+        """Refused records by reason."""
+        return dict(
+            self._db.tuples(
+                "SELECT reason, count() FROM dead_letters FINAL WHERE topic = {topic:String} GROUP BY 1 ORDER BY 1",
+                {"topic": topic},
+            )
+        )
+
+    def ledger_gaps(self) -> dict[tuple[str, int], int]:
+        """(topic, partition) -> ranges that no ledger row covers though a later one does; only where there are any."""
+        return {(row[0], row[1]): row[2] for row in self._db.tuples(query_text("ledger_gaps"))}
+
+    def sealed(self, entry: MeterEntry) -> tuple[int, Period | None]:
+        """How many panes of a meter version are sealed, and the span from the first to the last of them."""
+        rows = self._db.tuples(
+            "SELECT uniqExact(pane), toDateTime64(min(pane), 3, 'UTC'), toDateTime64(max(pane), 3, 'UTC') + "
+            "INTERVAL 5 MINUTE FROM seals WHERE meter = {meter:String} AND meter_version = {version:String}",
+            {"meter": entry.name, "version": entry.version},
+        )
+        panes, start, end = rows[0]
+        return int(panes), Period(start=start, end=end) if panes else None
