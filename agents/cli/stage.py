@@ -188,7 +188,7 @@ class Stage:
         accounts = partition_accounts(ends, Ledger(self._db), reconciliation, metered)
         everything = total(accounts)
         events: dict[str, int] = {}
-        for subject, count in self._db.tuples("SELECT subject, count() FROM events FINAL GROUP BY subject"):
+        for subject, count in self._db.tuples("SELECT subject, count() FROM counted_events_now GROUP BY subject"):
             customer = owners.get(subject, subject)
             events[customer] = events.get(customer, 0) + count
         return Accounting(
