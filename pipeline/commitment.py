@@ -76,6 +76,19 @@ def commit_windows(segments: Iterable[Segment]) -> Committed:
 
 
 @exactly
+def term_parts(
+    total: Decimal, *, prior_base: Decimal, commitment: Decimal, overage_factor: Decimal, true_up: bool
+) -> Committed:
+    """One period of a term, exactly: within what earlier periods, at base cost, have left of the commitment; beyond it.
+
+    `true_up` bills what is missing at the end: it is the term's last period, and its final slice.
+    """
+    left = max(ZERO, commitment - prior_base)
+    within = min(total, left)
+    return Committed(commitment, within, (total - within) * overage_factor, left - within if true_up else ZERO)
+
+
+@exactly
 def commit_term(
     line_costs: Sequence[Decimal],
     *,
@@ -88,15 +101,16 @@ def commit_term(
 ) -> TermCommitted:
     """One period of a term, counted at base cost: what earlier periods cost without their overage surcharges.
 
-    The committed part is allocated over the lines by their base cost; the last period of the term trues up.
+    The committed part is allocated over the lines by their base cost; the last period of the term trues up. The amount
+    is rounded once, and its parts add up to it.
     """
-    total = sum(line_costs, ZERO)
-    left = max(ZERO, commitment - prior_base)
-    within = round_money(min(total, left), currency)
-    overage = round_money((total - min(total, left)) * overage_factor, currency)
-    missing = round_money(max(ZERO, left - total), currency) if last and true_up else ZERO
-    parts = allocate(within, line_costs, currency)
-    return TermCommitted(within, parts, overage, missing, within + overage + missing)
+    parts = term_parts(
+        sum(line_costs, ZERO), prior_base=prior_base, commitment=commitment, overage_factor=overage_factor,
+        true_up=last and true_up,
+    )  # fmt: skip
+    use = rounded(parts, currency)
+    by_line = allocate(use.utilized, line_costs, currency)
+    return TermCommitted(use.utilized, by_line, use.overage, use.true_up, use.utilized + use.overage + use.true_up)
 
 
 @exactly

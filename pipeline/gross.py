@@ -97,7 +97,7 @@ def _scalar(
         converted, billed = _by_window(card, _rows(used, f"free units per {card.free_units_reset}"), free_units)
     else:
         converted = convert(card.unit_conversion, quantity)
-        billed = converted if free_units is None else min(converted, max(ZERO, converted - free_units))
+        billed = converted if free_units is None else _after(free_units, converted)
     priced = price_quantity(card.price, billed)  # type: ignore[arg-type]  # not scalar: refused there
     return Part(
         key=key,
@@ -120,7 +120,12 @@ def _by_window(card: RateCard, usage: Sequence[UsageRow], free_units: Decimal) -
             raise ValueError(f"usage: rows need their {card.free_units_reset} window: free units reset with it")
         windows[row.window] = windows.get(row.window, ZERO) + row.quantity
     converted = [convert(card.unit_conversion, quantity) for quantity in windows.values()]
-    return sum(converted, ZERO), sum((max(ZERO, part - free_units) for part in converted), ZERO)
+    return sum(converted, ZERO), sum((_after(free_units, part) for part in converted), ZERO)
+
+
+def _after(free_units: Decimal, quantity: Decimal) -> Decimal:
+    """What free units leave of a quantity: not below 0, but a negative one keeps its sign to offset later usage."""
+    return min(quantity, max(ZERO, quantity - free_units))
 
 
 def _groups(

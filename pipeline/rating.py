@@ -91,7 +91,7 @@ def rate_fee(card: RateCard, due: DuePeriod, money: Currency | None = None) -> R
     parts = stages.parts or stages_of(card, ZERO, replace(terms, service=terms.period), final=True).parts
     (part,) = parts.values()
     if not stages.parts:
-        part = replace(part, amounts=NOTHING, exact=ZERO)
+        part = replace(part, amounts=stages.total, exact=ZERO)
     return _line(card, part, None, stages, terms)
 
 

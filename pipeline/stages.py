@@ -6,11 +6,11 @@ They are a function of the cumulative usage; a slice bills their differences, so
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from pipeline.commitment import Committed, Segment, commit, commit_windows, rounded
+from pipeline.commitment import Committed, Segment, commit, commit_windows, rounded, term_parts
 from pipeline.gross import Gross, Part, gross_of
 from pipeline.pricing import UsageRow, Used, price_quantity
 from pipeline.proration import Basis, part_of, proration
@@ -18,11 +18,24 @@ from pipeline.windows import windows_of
 from schemas.money import Currency, allocate, round_money
 from schemas.period import Period
 from schemas.plan import Commitment, Interval, Prorated, RateCard
-from schemas.quantity import HUNDRED, ZERO, exactly
+from schemas.quantity import HUNDRED, ONE, ZERO, exactly
 from schemas.rated_line import CommitmentUse, ProrationUse, StageAmounts
 
 Key = tuple[object, ...]
 NOTHING = StageAmounts()
+
+
+UNKNOWN_TERM = "commitment per term: the cost of the term's earlier periods is not known"
+
+
+@dataclass(frozen=True, slots=True)
+class TermSoFar:
+    """How far a commitment over several periods has come before this one."""
+
+    prior_base: Decimal = ZERO
+    """The exact base cost of earlier periods, without their overage surcharges."""
+    is_last: bool = False
+    """Whether the term ends with this period, which trues up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,10 @@ class Terms:
     """What of the period was served, if that is not all of `service`: around pauses."""
     trial: bool = False
     """Usage of a trial is rated and shown, with a discount of all of it."""
+    term: TermSoFar | None = None
+    """For a commitment over several periods: what those before this one used of it."""
+    anchor: datetime | None = None
+    """Where the billing grid is anchored; windows of a month follow it, clamped from its day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +92,32 @@ def stages_of(card: RateCard, used: Used, terms: Terms, *, final: bool, until: d
     true up the windows that ended by `until` (all of them in the final slice). A span of no length costs nothing.
     """
     if terms.service.is_empty:
-        return Stages()
+        return Stages(_nothing(terms.currency))
     free_units = prorated(card, "free_units", card.free_units, terms, always=terms.prorate_free_units)
     gross = gross_of(card, used, terms.currency, free_units)
     if card.meter is None:
         gross = _served(card, gross, terms)
-    if card.commitment is not None and not isinstance(card.commitment.per, Interval):
-        return _committed(card, card.commitment, gross, used, terms, final=final, until=until)
-    return _bounded(card, gross, terms, final=final)
+    if card.commitment is None:
+        return _bounded(card, gross, terms, final=final)
+    factor = (HUNDRED - (card.percentage_discount or ZERO)) / HUNDRED
+    amount = _committed_amount(card, card.commitment, factor)
+    if not isinstance(card.commitment.per, Interval):
+        parts = _commitment_parts(card, card.commitment, gross, used, terms, amount, factor, final=final, until=until)
+    elif terms.term is None:
+        bounded = _bounded(card, gross, terms, final=final)
+        return replace(bounded, unpriced=(*bounded.unpriced, UNKNOWN_TERM))
+    else:
+        parts = term_parts(
+            _base(gross, factor), prior_base=terms.term.prior_base, commitment=amount,
+            overage_factor=card.commitment.overage_factor,
+            true_up=card.commitment.trues_up and final and terms.term.is_last,
+        )  # fmt: skip
+    return _committed(gross, parts, terms.currency)
+
+
+def _nothing(currency: Currency) -> StageAmounts:
+    zero = round_money(ZERO, currency)
+    return StageAmounts(zero, zero, zero, zero)
 
 
 def share_of(card: RateCard, terms: Terms) -> ProrationUse | None:
@@ -138,39 +173,45 @@ def _shares(card: RateCard, parts: Sequence[Part], total: StageAmounts, currency
     """Each part with its share of discount and cap, by largest remainder over the gross amounts."""
     factor = (HUNDRED - (card.percentage_discount or ZERO)) / HUNDRED
     if len(parts) == 1:
-        amounts = StageAmounts(total.gross, total.discount, total.cap_discount)
+        amounts = StageAmounts(total.gross, total.discount, total.cap_discount, round_money(ZERO, currency))
         return {parts[0].key: PartStages(parts[0], amounts, parts[0].exact * factor - total.cap_discount)}
     weights = [part.gross for part in parts]
     discounts = allocate(total.discount, weights, currency)
     caps = allocate(total.cap_discount, weights, currency)
     return {
-        part.key: PartStages(part, StageAmounts(part.gross, discount, cap), part.exact * factor - cap)
+        part.key: PartStages(part, StageAmounts(part.gross, discount, cap, cap - cap), part.exact * factor - cap)
         for part, discount, cap in zip(parts, discounts, caps, strict=True)
     }
 
 
-def _committed(
+def _committed(gross: Gross, parts: Committed, currency: Currency) -> Stages:
+    use = rounded(parts, currency)
+    total = replace(_nothing(currency), gross=use.utilized + use.overage + use.true_up)
+    return Stages(total, _committed_shares(gross.parts, total, parts, currency), use, gross.unpriced)
+
+
+def _base(gross: Gross, factor: Decimal) -> Decimal:
+    """The exact amount after the percentage discount: what a commitment is compared with."""
+    return sum((part.exact for part in gross.parts), ZERO) * factor
+
+
+def _commitment_parts(
     card: RateCard,
     commitment: Commitment,
     gross: Gross,
     used: Used,
     terms: Terms,
+    amount: Decimal,
+    factor: Decimal,
     *,
     final: bool,
     until: datetime | None,
-) -> Stages:
-    factor = (HUNDRED - (card.percentage_discount or ZERO)) / HUNDRED
-    amount = _committed_amount(card, commitment, factor)
-    if commitment.per == "period":
-        base = sum((part.exact for part in gross.parts), ZERO) * factor
-        owed = prorated(card, "commitment", amount, terms) or ZERO
-        true_up = commitment.trues_up and final
-        parts = commit(base, owed, commitment.overage_factor, true_up=true_up)
-    else:
-        parts = commit_windows(_segments(card, commitment, amount, factor, used, terms, final=final, until=until))
-    use = rounded(parts, terms.currency)
-    total = StageAmounts(use.utilized + use.overage + use.true_up)
-    return Stages(total, _committed_shares(gross.parts, total, parts, terms.currency), use, gross.unpriced)
+) -> Committed:
+    if commitment.per != "period":
+        return commit_windows(_segments(card, commitment, amount, factor, used, terms, final=final, until=until))
+    owed = prorated(card, "commitment", amount, terms) or ZERO
+    true_up = commitment.trues_up and final
+    return commit(_base(gross, factor), owed, commitment.overage_factor, true_up=true_up)
 
 
 def _committed_amount(card: RateCard, commitment: Commitment, factor: Decimal) -> Decimal:
@@ -183,12 +224,22 @@ def _committed_amount(card: RateCard, commitment: Commitment, factor: Decimal) -
 def _committed_shares(
     parts: Sequence[Part], total: StageAmounts, committed: Committed, currency: Currency
 ) -> dict[Key, PartStages]:
-    if len(parts) == 1:
-        return {parts[0].key: PartStages(parts[0], total, committed.amount)}
-    amounts = allocate(total.gross, [part.gross for part in parts], currency)
+    if len(parts) <= 1:
+        part = parts[0] if parts else Part((), {}, ZERO, ZERO, ZERO, ZERO, total.gross, 0)
+        return {part.key: PartStages(part, total, committed.amount)}
+    amounts = allocate(total.gross, _weights(parts), currency)
     return {
-        part.key: PartStages(part, StageAmounts(amount), amount) for part, amount in zip(parts, amounts, strict=True)
+        part.key: PartStages(part, replace(total, gross=amount), amount)
+        for part, amount in zip(parts, amounts, strict=True)
     }
+
+
+def _weights(parts: Sequence[Part]) -> list[Decimal]:
+    """What a commitment is spread over: rounded costs, or exact ones; if all are 0 it stands on the first line."""
+    weights = [part.gross for part in parts]
+    if not any(weights):
+        weights = [part.exact for part in parts]
+    return weights if any(weights) else [ONE, *[ZERO] * (len(parts) - 1)]
 
 
 def _segments(
@@ -210,7 +261,7 @@ def _segments(
     so_far: list[UsageRow] = []
     priced = ZERO
     free_units = prorated(card, "free_units", card.free_units, terms, always=terms.prorate_free_units)
-    for window in windows_of(commitment.per, terms.service, terms.time_zone, anchor=terms.period.start):  # type: ignore[arg-type]
+    for window in windows_of(commitment.per, terms.service, terms.time_zone, anchor=terms.anchor or terms.period.start):  # type: ignore[arg-type]
         so_far += [row for row in rows if row.window is not None and window.contains(row.window.start)]
         now = sum((part.exact for part in gross_of(card, so_far, terms.currency, free_units).parts), ZERO)
         elapsed = final or (until is not None and window.end <= until)
