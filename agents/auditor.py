@@ -15,7 +15,7 @@ from agents.delivery import TallyApp
 from agents.store.audits import AuditStore
 from agents.store.totals import TotalsStore
 from agents.topics import CATALOGUE, USAGE_EVENTS
-from pipeline.sealing import chunks, covers
+from pipeline.sealing import chunks, covers, vector_of
 from schemas.tick import USAGE, Tick
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Auditor:
             coverage = await asyncio.to_thread(self._totals.coverage)
             if not covers(coverage, tick.vector.of(USAGE)):
                 break
-            await self.audit(tick, [coverage[partition] for partition in sorted(coverage)])
+            await self.audit(tick, vector_of(coverage, len(tick.vector.of(USAGE))))
             audited += 1
         return audited
 

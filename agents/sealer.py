@@ -14,7 +14,7 @@ from agents.catalogue import CatalogueLog
 from agents.delivery import TallyApp
 from agents.store.totals import TotalsStore
 from agents.topics import CATALOGUE, USAGE_EVENTS
-from pipeline.sealing import chunks, covers, ended_panes
+from pipeline.sealing import chunks, covers, ended_panes, vector_of
 from schemas.tick import USAGE, Tick
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Sealer:
         coverage = await asyncio.to_thread(self._totals.coverage)
         if not covers(coverage, tick.vector.of(USAGE)):
             return 0
-        sealed = await self.seal(tick, [coverage[partition] for partition in sorted(coverage)], audited)
+        sealed = await self.seal(tick, vector_of(coverage, len(tick.vector.of(USAGE))), audited)
         self._sealed_tick = tick.number
         return sealed
 

@@ -16,6 +16,12 @@ def covers(coverage: Mapping[int, int], vector: Sequence[int]) -> bool:
     return all(coverage.get(partition, 0) >= end for partition, end in enumerate(vector))
 
 
+def vector_of(coverage: Mapping[int, int], partitions: int) -> list[int]:
+    """Coverage as a vector: an entry for every partition, 0 for one of which nothing is stored."""
+    width = max([partitions, *(partition + 1 for partition in coverage)])
+    return [coverage.get(partition, 0) for partition in range(width)]
+
+
 def ended_panes(panes: Sequence[int], tick_time: datetime) -> tuple[int, ...]:
     """The panes (unix time ÷ 300) that ended at or before a tick, ascending."""
     limit = int(tick_time.timestamp()) // PANE_S
