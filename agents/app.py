@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents import (
     attributions,
     auditor,
+    dead_letters,
     ingester,
     invoicer,
     period_closer,
@@ -15,6 +16,7 @@ from agents import (
 from agents.attributions import Attributor
 from agents.auditor import Auditor
 from agents.catalogue import CatalogueLog
+from agents.dead_letters import Resolver
 from agents.delivery import TallyApp
 from agents.ingester import Ingester
 from agents.invoicer import Invoicer
@@ -26,13 +28,14 @@ from agents.settings import Settings
 from agents.store.audits import AuditStore
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
+from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
 from agents.store.reconciliation import ReconciliationStore
 from agents.store.totals import TotalsStore
 from agents.store.usage import UsageStore
 from agents.subscriptions import SubscriptionAgent
 from agents.ticker import Forwarder, Ticker
-from agents.topics import ATTRIBUTIONS, COMMANDS, FINALISATIONS, PERIODS, TICKS
+from agents.topics import ATTRIBUTIONS, COMMANDS, DEAD_LETTERS, FINALISATIONS, PERIODS, TICKS
 
 WORKERS = ("ingest", "billing")
 
@@ -60,6 +63,9 @@ def create_ingest_app(settings: Settings) -> TallyApp:
     sealer.attach(app, Sealer(TotalsStore(totals, BillingStore(totals)), catalogue))
     audits = Connection(settings)
     auditor.attach(app, Auditor(AuditStore(audits), TotalsStore(audits, BillingStore(audits)), catalogue))
+    resolutions = LedgerKeeper(Ledger(Connection(settings)), DEAD_LETTERS)
+    resolver = Resolver(DeadLetterStore(Connection(settings)), resolutions)
+    dead_letters.attach(app, resolver, resolutions)
     app.on_worker_end(logs.stop)
     return app
 

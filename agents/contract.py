@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 MESSAGES: Mapping[str, tuple[str, str]] = {
     "usage-event": ("usage.events", "schemas.usage_event:UsageEvent"),
     "usage-correction": ("usage.events", "schemas.usage_event:CorrectionPayload"),
+    "dead-letter-resolution": ("usage.dead-letters", "schemas.resolution:Resolution"),
     "tick": ("billing.ticks", "schemas.tick:Tick"),
     "attribution": ("billing.attributions", "schemas.command:Attribution"),
     "catalogue-entry": ("billing.catalogue", "schemas.catalogue_entry:ENTRY"),

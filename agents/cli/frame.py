@@ -36,6 +36,7 @@ MODULES: Final = (
     "agents.cli.invoices",
     "agents.cli.replay",
     "agents.cli.reconcile",
+    "agents.cli.dead_letters",
     "agents.cli.tail",
     "agents.cli.topics",
     "agents.cli.migrate",
