@@ -199,10 +199,7 @@ def _readings(card: RateCard, price: TieredBlocks | Capacity, used: Used, curren
         (name,) = row.values.values()
         quantities[str(name)] = quantities.get(str(name), ZERO) + row.quantity
     quantities = {name: convert(card.unit_conversion, quantity) for name, quantity in quantities.items()}
-    if isinstance(price, TieredBlocks):
-        priced = price_blocks(price, quantities)
-    else:
-        priced = price_capacity(price, quantities)
+    priced = price_blocks(price, quantities) if isinstance(price, TieredBlocks) else price_capacity(price, quantities)
     quantity = sum(quantities.values(), ZERO)
     billed = quantity - sum(priced.unpriced.values(), ZERO)
     gross = round_money(priced.amount, currency)

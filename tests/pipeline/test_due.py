@@ -71,5 +71,5 @@ def test_an_empty_service_has_nothing_due() -> None:
 def test_an_unknown_timing_and_a_naive_date_are_refused() -> None:
     with pytest.raises(ValueError, match="timing: unknown 'later'"):
         due_spans(SERVICE, QUARTERS, "later", local("2027-05-05"))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="billing_date: .* has no time zone"):
+    with pytest.raises(ValueError, match=r"billing_date: .* has no time zone"):
         due_spans(SERVICE, QUARTERS, "advance", datetime(2027, 5, 5))  # noqa: DTZ001

@@ -38,7 +38,7 @@ def test_at_the_start_instant_everything_is_credited() -> None:
 
 @pytest.mark.parametrize("instant", [day(28, 2), day(2, 4)])
 def test_a_change_outside_the_period_is_refused(instant: datetime) -> None:
-    with pytest.raises(ValueError, match="instant: .* must lie within the period"):
+    with pytest.raises(ValueError, match=r"instant: .* must lie within the period"):
         change_fees({}, {}, {}, MARCH, instant, "UTC", EUR)
 
 

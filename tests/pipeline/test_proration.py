@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -129,7 +130,7 @@ def test_factors_of_adjacent_spans_add_up_to_that_of_the_whole(
     inner = sorted(period.start + cut * period.length for cut in cuts)
     bounds = [period.start, *inner, period.end]
     shares = [
-        proration(Period(start, end), period, time_zone, basis) for start, end in zip(bounds, bounds[1:], strict=False)
+        proration(Period(start, end), period, time_zone, basis) for start, end in itertools.pairwise(bounds)
     ]
     assert sum(share.numerator for share in shares) == shares[0].denominator
     factors = [Fraction(int(share.numerator * 10**6), int(share.denominator * 10**6)) for share in shares]
