@@ -23,7 +23,7 @@ from schemas.catalogue_entry import Catalogue, MeterEntry
 from schemas.customer_state import BillingRun, DuePeriod, PeriodClosed
 from schemas.identity import derived_id
 from schemas.period import Period
-from schemas.tick import ATTRIBUTIONS, USAGE, Tick
+from schemas.tick import Tick
 
 log = logging.getLogger(__name__)
 
@@ -55,24 +55,11 @@ class PeriodCloser:
         closed = 0
         runs = await asyncio.to_thread(self._store.open_runs, partitions)
         for (tick, revision), group in groupby(runs, key=lambda run: (run.tick, run.revision)):
-            self.waiting_for = await self._missing(tick)
+            self.waiting_for = await asyncio.to_thread(self._store.missing, tick)
             if self.waiting_for:
                 break
             closed += await self._close(tick, revision, tuple(group))
         return closed
-
-    async def _missing(self, tick: Tick) -> str:
-        """What of a tick's vector is not covered by the ledger or not audited yet; empty if nothing."""
-        for topic in (USAGE, ATTRIBUTIONS):
-            coverage = await asyncio.to_thread(self._store.coverage, topic)
-            for partition, end in enumerate(tick.vector.of(topic)):
-                if coverage.get(partition, 0) < end:
-                    return (
-                        f"{topic}/{partition} is stored to {coverage.get(partition, 0)}, tick {tick.number} needs {end}"
-                    )
-        if tick.number > await asyncio.to_thread(self._store.audited_tick):
-            return f"tick {tick.number} waits for the audit of copies"
-        return ""
 
     async def _close(self, tick: Tick, revision: int, runs: Sequence[BillingRun]) -> int:
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))

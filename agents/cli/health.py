@@ -94,8 +94,7 @@ def _tables(settings: Settings) -> Section:
     )
 
 
-# Sections of the billing line are appended here by its own module.
-SECTIONS: list[Callable[[Settings], Section]] = [_services, _topics, _tables]
+SECTIONS: tuple[Callable[[Settings], Section], ...] = (_services, _topics, _tables)
 
 
 def sections(settings: Settings) -> Iterator[Section]:
@@ -105,3 +104,6 @@ def sections(settings: Settings) -> Iterator[Section]:
         yield section
         if section.needed:
             return
+    from agents.cli.status_line import line_sections
+
+    yield from line_sections(settings)

@@ -213,6 +213,17 @@ class BillingStore:
         """Number of the last tick whose vector was audited; 0 before the first."""
         return int(self._db.tuples("SELECT max(tick) FROM audits")[0][0])
 
+    def missing(self, tick: Tick) -> str:
+        """What of a tick's vector is not covered by the ledger or not audited yet, in words; empty if nothing."""
+        for topic in (USAGE, ATTRIBUTIONS):
+            coverage = self.coverage(topic)
+            for partition, end in enumerate(tick.vector.of(topic)):
+                if (stored := coverage.get(partition, 0)) < end:
+                    return f"{topic}/{partition} is stored to {stored}, tick {tick.number} needs {end}"
+        if tick.number > self.audited_tick():
+            return f"tick {tick.number} waits for the audit of copies"
+        return ""
+
     def park(self, run: BillingRun, reason: str, detail: str) -> None:
         """Sets a run aside with a reason; the others close on time."""
         self._db.insert(

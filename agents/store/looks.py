@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from string import Template
 from typing import Any
 
 from agents.store.connection import Connection, query_text
 from pipeline.meter_sql import meter_sql
 from schemas.catalogue_entry import MeterEntry
-from schemas.customer_state import BillingRun
+from schemas.customer_state import BillingRun, CustomerState
 from schemas.invoice import Invoice
 from schemas.period import Period
 
@@ -98,6 +99,29 @@ class LookStore:
             query_text("closes_with_runs"), {"all": int(close_ids is None), "ids": list(close_ids or ())}
         )
         return tuple(StoredClose(row[0], BillingRun.model_validate_json(row[1])) for row in rows)
+
+    def stored_to(self) -> datetime | None:
+        """Broker time of the newest usage that is stored; None before the first."""
+        rows = self._db.tuples("SELECT count(), max(appended_at) FROM ledger WHERE topic = 'usage.events'")
+        return rows[0][1] if rows[0][0] else None
+
+    def dead_letters(self) -> tuple[int, datetime | None, tuple[tuple[str, int], ...]]:
+        """How many records were refused, the broker time of the last, and how many by reason, the most first."""
+        rows = self._db.tuples(
+            "SELECT reason, count(), max(appended_at) FROM dead_letters FINAL GROUP BY reason ORDER BY 2 DESC, 1"
+        )
+        last = max((row[2] for row in rows), default=None)
+        return sum(row[1] for row in rows), last, tuple((row[0], row[1]) for row in rows)
+
+    def next_due(self) -> tuple[CustomerState, datetime, int] | None:
+        """The customer whose period is due next, when, and how many are due at that time; None if nobody's is."""
+        rows = self._db.tuples(query_text("next_due"))
+        return (CustomerState.model_validate_json(rows[0][0]), rows[0][1], int(rows[0][2])) if rows else None
+
+    def parked(self) -> tuple[tuple[str, int, str, str], ...]:
+        """(customer, tick, reason, detail) of runs that were set aside."""
+        sql = "SELECT customer, tick, reason, detail FROM parked_runs FINAL WHERE NOT released ORDER BY tick, customer"
+        return tuple(self._db.tuples(sql))
 
     def not_billed(
         self, customer: str, span: Period, *, billed_to: Sequence[int], coverage: Sequence[int], attributions: int,
