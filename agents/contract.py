@@ -1,4 +1,4 @@
-"""The public contract: which message travels on which topic, and its JSON Schema.
+"""The public contract: which message travels on which topic, its JSON Schema, and that of catalogue files.
 
 The exported files are committed, so a change of the contract is seen in review; `tally schemas --check` fails in CI
 when code and files disagree.
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
+
+from agents.catalogue_schema import catalogue_schema
 
 # message -> (topic, where its type is). A type is a pydantic model or a TypeAdapter.
 MESSAGES: Mapping[str, tuple[str, str]] = {
@@ -29,20 +31,26 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "invoice-event": ("billing.invoices", "schemas.invoice:InvoiceEvent"),
     "invoice": ("billing.invoices-latest", "schemas.invoice:Invoice"),
 }
+CATALOGUE_FILE = "catalogue"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schemas() -> dict[str, str]:
-    """File name -> JSON Schema (draft 2020-12) of each message, as text with sorted keys."""
-    return {f"{message}.schema.json": _text(message, topic, place) for message, (topic, place) in MESSAGES.items()}
+    """File name -> JSON Schema (draft 2020-12) of each message and of catalogue files, as text with sorted keys."""
+    found = {message: _of_message(topic, place) for message, (topic, place) in MESSAGES.items()}
+    found[CATALOGUE_FILE] = catalogue_schema()
+    return {f"{name}.schema.json": _text(name, schema) for name, schema in found.items()}
 
 
-def _text(message: str, topic: str, place: str) -> str:
+def _of_message(topic: str, place: str) -> dict[str, Any]:
     module, name = place.split(":")
     found: Any = getattr(import_module(module), name)
     adapter: TypeAdapter[Any] = found if isinstance(found, TypeAdapter) else TypeAdapter(found)
-    schema = adapter.json_schema(mode="serialization")
-    document = {"$schema": DIALECT, "$id": f"urn:tally:{message}", "x-topic": topic, **schema}
+    return {"x-topic": topic, **adapter.json_schema(mode="serialization")}
+
+
+def _text(name: str, schema: Mapping[str, Any]) -> str:
+    document = {"$schema": DIALECT, "$id": f"urn:tally:{name}", **schema}
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -54,14 +62,14 @@ def differences(folder: Path) -> tuple[str, ...]:
     return (
         *(f"{name}: differs" for name in sorted(changed)),
         *(f"{name}: missing" for name in sorted(exported.keys() - there)),
-        *(f"{name}: no message has this name" for name in sorted(there - exported.keys())),
+        *(f"{name}: nothing of the contract has this name" for name in sorted(there - exported.keys())),
     )
 
 
 def export(folder: Path) -> tuple[Path, ...]:
     """Writes every schema; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = tuple(folder / name for name in json_schemas())
-    for file, text in zip(files, json_schemas().values(), strict=True):
+    texts = {folder / name: text for name, text in json_schemas().items()}
+    for file, text in texts.items():
         file.write_text(text, encoding="utf-8")
-    return files
+    return tuple(texts)

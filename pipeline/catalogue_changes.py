@@ -66,10 +66,10 @@ def refusals(current: Catalogue, entries: Sequence[MeterEntry | PlanEntry]) -> t
 
 
 def content(entry: MeterEntry | PlanEntry) -> dict[str, Any]:
-    """What an entry says, as JSON values: the definition, and for a plan the versions of the meters it prices."""
-    if isinstance(entry, MeterEntry):
-        return entry.meter.model_dump(mode="json")
-    return {**entry.plan.model_dump(mode="json"), "meters": dict(entry.meters)}
+    """What an entry says, as JSON values: the definition, and for a plan what it freezes of others."""
+    told = entry.model_dump(mode="json", exclude={"kind", "name", "version"})
+    definition: dict[str, Any] = told.pop(entry.kind)
+    return {**definition, **{f"{key} (frozen)" if key in definition else key: told[key] for key in told}}
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[FieldChange]:

@@ -191,3 +191,8 @@ def _ungrouped(steps: Steps, dimensions: Mapping[str, object] | Sequence[str], m
     missing = [dimension for dimension in dimensions if dimension not in meter.group_by]
     grouped = f"is grouped by {', '.join(meter.group_by)}" if meter.group_by else "has no group_by"
     return [(steps, f"{name!r} is not a dimension of meter {meter.id}, which {grouped}") for name in missing]
+
+
+def tables() -> Mapping[str, type[BaseModel]]:
+    """What a catalogue file may hold: the name of a table, or of a list of them, and what each must be."""
+    return _TABLES

@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     field_validator,
 )
 
@@ -33,6 +34,7 @@ Prorated = Literal["fee", "minimum", "commitment", "free_units", "maximum"]
 
 
 _SPAN = re.compile(r"(-?\d+) ?(s|min|h|d)")
+_WRITTEN_SPAN = WithJsonSchema({"type": "string", "pattern": r"^([0-9]+ ?(s|min|h|d)|P.+)$"}, mode="validation")
 _SPAN_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 
 
@@ -201,7 +203,7 @@ class Plan(Strict):
     billing_day: Annotated[int | None, Field(ge=1, le=31, strict=True)] = None
     anchor: Annotated[Anchor | None, Field(validate_default=True)] = None
     """`subscription` unless `billing_day` says otherwise."""
-    grace: Annotated[timedelta, BeforeValidator(_span)] = timedelta(hours=6)
+    grace: Annotated[timedelta, BeforeValidator(_span), _WRITTEN_SPAN] = timedelta(hours=6)
     """How long after its end a period stays open."""
     tax_behavior: Literal["exclusive", "inclusive"] = "exclusive"
     tax_rates: tuple[Name, ...] = ()

@@ -92,18 +92,34 @@ def _refused_constant(name: str) -> Decimal:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-_SCHEMA = WithJsonSchema({"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "number"}]})
+_WIRE = WithJsonSchema({"type": "string", "pattern": PATTERN}, mode="serialization")
+_DIGITS = r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+def _written(before_digits: str, **bounds: int) -> WithJsonSchema:
+    """JSON Schema of a number where people write it: text, or a number read at its literal value."""
+    text = {"type": "string", "pattern": f"^{before_digits}{_DIGITS}"}
+    return WithJsonSchema({"anyOf": [text, {"type": "number", **bounds}]}, mode="validation")
+
 
 Quantity = Annotated[
-    Decimal, BeforeValidator(exact), PlainSerializer(plain, return_type=str, when_used="json"), _SCHEMA
+    Decimal,
+    BeforeValidator(exact),
+    PlainSerializer(plain, return_type=str, when_used="json"),
+    _WIRE,
+    _written("[+-]?"),
 ]
 """An exact number of any sign; on the wire a string without trailing zeros."""
 
 Amount = Annotated[
-    Decimal, BeforeValidator(exact), PlainSerializer(money_text, return_type=str, when_used="json"), _SCHEMA
+    Decimal,
+    BeforeValidator(exact),
+    PlainSerializer(money_text, return_type=str, when_used="json"),
+    _WIRE,
+    _written("[+-]?"),
 ]
 """A rounded amount of money; on the wire a string with the currency's minor units."""
 
-NonNegative = Annotated[Quantity, Field(ge=0)]
-Positive = Annotated[Quantity, Field(gt=0)]
-Percent = Annotated[Quantity, Field(ge=0, le=100)]
+NonNegative = Annotated[Quantity, Field(ge=0), _written("", minimum=0)]
+Positive = Annotated[Quantity, Field(gt=0), _written("(?=[^eE]*[1-9])", exclusiveMinimum=0)]
+Percent = Annotated[Quantity, Field(ge=0, le=100), _written("", minimum=0, maximum=100)]

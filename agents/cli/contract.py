@@ -21,7 +21,7 @@ def schemas(
     folder: Annotated[Path, typer.Argument(help="Where the files go.")] = FOLDER,
     check: Annotated[bool, typer.Option("--check", help="Compare only; exit code 5 if a file differs.")] = False,
 ) -> None:
-    """Export a JSON Schema per message of the contract."""
+    """Export the contract: a JSON Schema per message, and one by which editors complete catalogue files."""
     from agents.cli.failures import ProofFailed
     from agents.contract import differences, export
 

@@ -104,6 +104,7 @@ class Screen:
         """A table for a person; a column whose name begins with `>` is aligned to the right."""
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(
             title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
@@ -111,7 +112,7 @@ class Screen:
         for column in columns:
             table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(str(cell) for cell in row))
+            table.add_row(*(Text(str(cell)) for cell in row))  # not as markup: a subject may hold brackets
         self.console().print(table)
 
     def console(self) -> Console:

@@ -11,13 +11,24 @@ import pytest
 from agents.contract import MESSAGES, differences, export, json_schemas
 from agents.topics import TOPICS
 
+COMMITTED = Path(__file__).parents[2] / "schemas" / "json"
+
 
 @pytest.mark.parametrize("name", sorted(json_schemas()))
-def test_each_schema_is_valid_and_names_its_topic(name: str) -> None:
+def test_each_schema_is_valid_and_has_its_name(name: str) -> None:
     schema = json.loads(json_schemas()[name])
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["x-topic"] in {topic.name for topic in TOPICS}
     assert schema["$id"] == f"urn:tally:{name.removesuffix('.schema.json')}"
+
+
+@pytest.mark.parametrize("message", sorted(MESSAGES))
+def test_each_message_names_its_topic(message: str) -> None:
+    schema = json.loads(json_schemas()[f"{message}.schema.json"])
+    assert schema["x-topic"] in {topic.name for topic in TOPICS}
+
+
+def test_the_committed_schemas_are_what_the_code_says() -> None:
+    assert differences(COMMITTED) == (), "run `tally schemas` and commit schemas/json"
 
 
 def test_every_message_names_a_topic_of_the_table() -> None:
@@ -33,5 +44,5 @@ def test_exported_files_agree_and_each_kind_of_difference_is_named(tmp_path: Pat
     assert differences(tmp_path) == (
         "tick.schema.json: differs",
         "command.schema.json: missing",
-        "forgotten.schema.json: no message has this name",
+        "forgotten.schema.json: nothing of the contract has this name",
     )

@@ -59,6 +59,11 @@ def test_a_table_aligns_columns_marked_so_to_the_right(capsys: pytest.CaptureFix
     assert len({len(row) for row in rows}) == 1
 
 
+def test_a_cell_is_shown_as_it_is_brackets_and_all(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().table("", ("name", "value"), [("rate_cards[output]", "[bold]")])
+    assert "rate_cards[output]   [bold]" in capsys.readouterr().out
+
+
 def test_downloads_are_waits_of_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
     downloads = Screen().downloads()
     downloads.say("two files, 300 MB")
