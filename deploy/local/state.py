@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
-from dataclasses import asdict, dataclass
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from deploy.local.errors import LocalServiceError
+from deploy.local.places import write_whole
+from deploy.local.ports import Ports
 
-DEFAULT_PORTS = {"kafka": 9092, "controller": 9093, "clickhouse": 8123}
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Loopback ports of a home; chosen once and kept, so that a restart finds the same clients."""
-
-    kafka: int
-    controller: int
-    clickhouse: int
+SOCKET_PATH_BYTES = 85  # of about 100 that systems allow; the supervisor appends to it while it starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,54 +48,41 @@ class LocalSystem:
 
     @property
     def control(self) -> Path:
-        """The socket on which the supervisor listens. Short, because a socket's path may have 100 bytes at most."""
-        return self.home / "supervisor.sock"
+        """The socket on which the supervisor listens; elsewhere if the home's path is too long for a socket's."""
+        here = self.home / "supervisor.sock"
+        if len(str(here).encode()) <= SOCKET_PATH_BYTES:
+            return here
+        return Path(tempfile.gettempdir()) / f"tally-{sha256(str(self.home).encode()).hexdigest()[:16]}.sock"
 
 
 def read(home: Path) -> LocalSystem | None:
-    """The system that a home describes; None for a home that was never used."""
+    """The system that a home describes; None for a home that was never used. Raises LocalServiceError if unreadable."""
     file = home / "state.json"
     if not file.exists():
         return None
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    return LocalSystem(home, Ports(**kept["ports"]), kept["password"])
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return LocalSystem(home, Ports(**kept["ports"]), kept["password"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LocalServiceError(
+            f"{file} is damaged: {error}", f"restore it, or start anew without what was stored: rm -r {home}"
+        ) from error
 
 
-def create(home: Path, wanted: Ports | None = None) -> LocalSystem:
-    """A new state with free ports (the usual ones where they are free), readable by its owner only."""
-    home.mkdir(parents=True, exist_ok=True)
-    ports = wanted or Ports(**{name: _free(port) for name, port in DEFAULT_PORTS.items()})
+def create(home: Path, ports: Ports) -> LocalSystem:
+    """A new state, readable by its owner only."""
     system = LocalSystem(home, ports, secrets.token_urlsafe(18))
-    file = home / "state.json"
-    file.touch(mode=0o600)
-    file.write_text(json.dumps({"ports": asdict(ports), "password": system.password}, indent=1), encoding="utf-8")
+    _write(system)
     return system
 
 
-def check_ports(system: LocalSystem) -> None:
-    """Raises LocalServiceError for a port that somebody else holds."""
-    for name, port in asdict(system.ports).items():
-        if not is_free(port):
-            raise LocalServiceError(
-                f"port {port} ({name}) is taken by another program",
-                f"end it (see: ss -ltnp 'sport = :{port}'), or choose other ports: tally up --kafka-port … ",
-            )
+def move(system: LocalSystem, ports: Ports) -> LocalSystem:
+    """The same system on other ports."""
+    moved = replace(system, ports=ports)
+    _write(moved)
+    return moved
 
 
-def is_free(port: int) -> bool:
-    """Whether a loopback port can be bound now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free(preferred: int) -> int:
-    if is_free(preferred):
-        return preferred
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _write(system: LocalSystem) -> None:
+    text = json.dumps({"ports": asdict(system.ports), "password": system.password}, indent=1)
+    write_whole(system.home / "state.json", text, mode=0o600)

@@ -43,6 +43,7 @@ def write(system: LocalSystem, programs: Sequence[Program]) -> Path:
         "[unix_http_server]",
         f"file={system.control}",
         "[supervisord]",
+        f"directory={system.home}",
         f"logfile={logs / 'supervisor.log'}",
         f"pidfile={system.home / 'supervisor.pid'}",
         "logfile_maxbytes=5MB",

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +20,19 @@ from xmlrpc.client import Fault
 import psutil
 
 from deploy.local import configs, downloads, state, supervision
-from deploy.local.errors import LocalServiceError
-from deploy.local.places import default_home
+from deploy.local import ports as local_ports
+from deploy.local.errors import LocalServiceError, disk_full, disk_told
+from deploy.local.places import cache, default_home, exclusive
+from deploy.local.ports import Ports
 from deploy.local.progress import Progress
-from deploy.local.state import LocalSystem, Ports
+from deploy.local.state import LocalSystem
 from deploy.local.supervision import Program
 
 READY_WITHIN_S = 60
+ANOTHER_WORKS_WITHIN_S = 180
+HOME_NEEDS_BYTES = 100_000_000  # to start at all: empty logs, the tables of the system, a few segments
 SERVERS = ("kafka", "clickhouse")
+CODE = {"PYTHONPATH": str(Path(__file__).parents[2])}  # where this package is: the supervisor works in another folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,11 @@ class ServiceStatus:
 
 def find(home: Path | None = None) -> LocalSystem | None:
     """The system whose state file lies in `home` (default: the usual place); None if it was never started."""
-    return state.read(home or default_home())
+    return state.read(_place(home))
+
+
+def _place(home: Path | None) -> Path:
+    return (home or default_home()).absolute()  # our processes run elsewhere
 
 
 def up(
@@ -53,13 +63,32 @@ def up(
 
     Running it again changes nothing that runs. Raises LocalServiceError with what helps.
     """
-    place = home or default_home()
+    place = _place(home)
     downloads.fetch(progress)
-    system = state.read(place) or state.create(place, ports)
+
+    def waiting() -> None:
+        progress.say(f"Another tally is starting or stopping what runs in {place}; waiting for it.")
+
+    with disk_told(place), exclusive(place / "lock", waiting=waiting, within_s=ANOTHER_WORKS_WITHIN_S):
+        return _up(place, ports, workers)
+
+
+def ports_asked(home: Path | None, *, kafka: int | None, clickhouse: int | None) -> Ports | None:
+    """The ports for `up` when some were asked for: the others stay as they are; None if none was asked for."""
+    if kafka is None and clickhouse is None:
+        return None
+    system = find(home)
+    current = local_ports.choose(_place(home)) if system is None else system.ports
+    return local_ports.asked(current, kafka=kafka, clickhouse=clickhouse)
+
+
+def _up(place: Path, ports: Ports | None, workers: Sequence[Program]) -> LocalSystem:
+    system = _settled(place, ports)
     running = supervision.connect(system)
     if running is None:
         supervision.end_leftovers(place)
-        state.check_ports(system)
+        local_ports.check(system.ports)
+        _check_space(place)
         running = supervision.start(system, (*_servers(system), *workers))
     else:
         _add(running, system, (*_servers(system), *workers))
@@ -71,11 +100,39 @@ def up(
     return system
 
 
+def _settled(place: Path, ports: Ports | None) -> LocalSystem:
+    """The system of a home: as it is, on other ports if some were asked for, or new."""
+    system = state.read(place)
+    if system is None:
+        # One at a time: two that start together must not choose the same ports.
+        with exclusive(cache() / "ports.lock", waiting=lambda: None, within_s=10):
+            system = state.create(place, ports or local_ports.choose(place))
+            local_ports.claim(place)
+    elif ports is not None and ports != system.ports:
+        if supervision.connect(system) is not None:
+            raise LocalServiceError(f"it runs already, on {system.kafka} and {system.clickhouse}", "first: tally down")
+        system = state.move(system, ports)
+    return system
+
+
+def _check_space(place: Path) -> None:
+    free = shutil.disk_usage(place).free
+    if free < HOME_NEEDS_BYTES:
+        raise disk_full(
+            f"{free / 1e6:.0f} MB are free for {place}, {HOME_NEEDS_BYTES / 1e6:.0f} MB are needed to start"
+        )
+
+
 def down(home: Path | None = None) -> bool:
     """Stops workers, then servers, cleanly; what is stored is kept. False if nothing ran."""
     system = find(home)
     if system is None:
         return False
+    with exclusive(system.home / "lock", waiting=lambda: None, within_s=ANOTHER_WORKS_WITHIN_S):
+        return _down(system)
+
+
+def _down(system: LocalSystem) -> bool:
     running = supervision.connect(system)
     if running is None:
         return supervision.end_leftovers(system.home) > 0
@@ -84,7 +141,7 @@ def down(home: Path | None = None) -> bool:
     for name in (*(name for name in names if name not in SERVERS), *SERVERS):
         _stop(running, name)
     running.shutdown()
-    if psutil.pid_exists(pid):
+    with suppress(psutil.NoSuchProcess):
         psutil.wait_procs([psutil.Process(pid)], timeout=15)
     return True
 
@@ -96,6 +153,7 @@ def wipe(home: Path | None = None) -> Path | None:
         return None
     down(system.home)
     shutil.rmtree(system.home)
+    local_ports.release(system.home)
     return system.home
 
 
@@ -136,7 +194,7 @@ def _servers(system: LocalSystem) -> tuple[Program, Program]:
         _format_kafka(home, kafka_config)
     return (
         Program("kafka", configs.kafka_command(home, "kafka.Kafka", str(kafka_config)), {}, stop_s=20),
-        Program("clickhouse", configs.clickhouse_command(clickhouse_config), {}, stop_s=12),
+        Program("clickhouse", configs.clickhouse_command(clickhouse_config), CODE, stop_s=12),
     )
 
 
@@ -150,8 +208,13 @@ def _format_kafka(home: Path, config: Path) -> None:
 
 def _add(running: Any, system: LocalSystem, programs: Sequence[Program]) -> None:
     supervision.write(system, programs)
-    added, _changed, _removed = running.reloadConfig()[0]
-    for name in added:
+    added, changed, _removed = running.reloadConfig()[0]
+    # Another version of a worker replaces the one that runs; servers stay until they are stopped.
+    replaced = [name for name in changed if name not in SERVERS]
+    for name in replaced:
+        _stop(running, name)
+        running.removeProcessGroup(name)
+    for name in (*added, *replaced):
         running.addProcessGroup(name)
 
 
