@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,7 @@ from deploy.local.errors import LocalServiceError
 from deploy.local.places import cache, write_whole
 
 FIRST = {"kafka": 9092, "controller": 9093, "clickhouse": 8123}
+DYING_WITHIN_S = 3
 STEP, STEPS = 10, 1000  # up to port 19092: below the ports that systems give to outgoing connections
 
 
@@ -88,8 +90,14 @@ def _ports_of(state: Path) -> set[int]:
 
 
 def check(ports: Ports) -> None:
-    """Raises LocalServiceError for a port that somebody else holds; says who, where that can be known."""
+    """Raises LocalServiceError for a port that somebody else holds; says who, where that can be known.
+
+    A process that was just killed still holds its ports for a moment: that long is waited.
+    """
+    deadline = time.monotonic() + DYING_WITHIN_S
     for name, port in asdict(ports).items():
+        while not is_free(port) and time.monotonic() < deadline:
+            time.sleep(0.05)
         if not is_free(port):
             raise LocalServiceError(
                 f"port {port} ({name}) is taken by {_holder(port)}",

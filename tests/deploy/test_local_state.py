@@ -58,7 +58,8 @@ def test_a_home_whose_state_cannot_be_read_does_not_keep_others_from_starting(tm
     assert ports.choose(tmp_path / "two") == first
 
 
-def test_a_taken_port_is_named_with_its_holder_and_a_way_out(taken_port: int) -> None:
+def test_a_taken_port_is_named_with_its_holder_and_a_way_out(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "DYING_WITHIN_S", 0)
     with pytest.raises(LocalServiceError) as refused:
         ports.check(Ports(kafka=taken_port, controller=1, clickhouse=2))
     assert f"port {taken_port} (kafka) is taken by " in str(refused.value)
