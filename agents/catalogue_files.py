@@ -37,7 +37,7 @@ def entries_of(loaded: Loaded) -> tuple[MeterEntry | PlanEntry, ...]:
     """The catalogue records of what files define: meters first, plans with the meter versions that they price."""
     meters = tuple(MeterEntry.of(meter) for meter in loaded.meters)
     versions = {entry.name: entry.version for entry in meters}
-    return (*meters, *(PlanEntry.of(plan, versions) for plan in loaded.plans))
+    return (*meters, *(PlanEntry.of(plan, versions, loaded.tax_rates) for plan in loaded.plans))
 
 
 def _files(paths: Sequence[Path], faults: list[Fault]) -> Iterator[Path]:

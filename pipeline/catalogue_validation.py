@@ -16,14 +16,20 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.fault_texts import Steps, faults_of, nearest, path_text
 from schemas.catalogue import Catalogue
+from schemas.discount import Coupon, unknown_charges
 from schemas.meter import COMBINES_OVER_WINDOWS, Meter
 from schemas.plan import Plan, RateCard
 from schemas.price import Bucketed, Dynamic, Matrix, Percentage
+from schemas.tax import TaxRate
 
 Model = TypeVar("Model", bound=BaseModel)
 
 # One table `[plan]` in a file, or several as `[[plans]]`; both may be in one catalogue.
-_TABLES: Mapping[str, type[BaseModel]] = {"meter": Meter, "meters": Meter, "plan": Plan, "plans": Plan}
+_TABLES: Mapping[str, type[BaseModel]] = {
+    "meter": Meter, "meters": Meter, "plan": Plan, "plans": Plan, "tax_rate": TaxRate, "tax_rates": TaxRate,
+    "coupon": Coupon, "coupons": Coupon,
+}  # fmt: skip
+_KINDS: tuple[type[BaseModel], ...] = (Meter, Plan, TaxRate, Coupon)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,26 +50,28 @@ class Loaded:
 
     meters: tuple[Meter, ...] = ()
     plans: tuple[Plan, ...] = ()
+    tax_rates: tuple[TaxRate, ...] = ()
+    coupons: tuple[Coupon, ...] = ()
     faults: tuple[Fault, ...] = ()
 
     @property
     def catalogue(self) -> Catalogue:
-        """The meters and plans as one; empty if there are faults."""
-        return Catalogue(meters=self.meters, plans=self.plans)
+        """All of it as one; empty if there are faults."""
+        return Catalogue(meters=self.meters, plans=self.plans, tax_rates=self.tax_rates, coupons=self.coupons)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A valid meter or plan, and where it stands."""
+    """A valid object, and where it stands."""
 
     file: str
     steps: Steps
-    value: Meter | Plan
+    value: BaseModel
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A meter or plan as written, valid or not: names are checked in faulty ones too."""
+    """An object as written, valid or not: names are checked in faulty ones too."""
 
     file: str
     steps: Steps
@@ -84,20 +92,29 @@ class _Reading:
     def fault(self, file: str, steps: Steps, problem: str) -> None:
         self.faults.append(Fault(file, path_text(steps), problem))
 
+    def names(self, model: type[BaseModel]) -> list[str]:
+        """The ids of all objects of a kind, in faulty ones too."""
+        return sorted({name for table in self.tables if table.model is model and (name := table.name())})
+
+    def valid(self, model: type[Model]) -> tuple[Model, ...]:
+        """The valid objects of a kind, in file order."""
+        return tuple(found.value for found in self.found if isinstance(found.value, model))
+
 
 def load_catalogue(files: Mapping[str, str]) -> Loaded:
     """Reads catalogue files, given as name -> text, checks each field and then all files together."""
     reading = _Reading()
     for file, text in sorted(files.items()):
         _read(reading, file, text)
-    _refuse_doubles(reading, Meter)
-    _refuse_doubles(reading, Plan)
+    for kind in _KINDS:
+        _refuse_doubles(reading, kind)
     _refuse_unknown_meters(reading)
+    _refuse_unknown_taxes(reading)
+    _refuse_unknown_charges(reading)
     _refuse_missing_input(reading)
     if reading.faults:
         return Loaded(faults=tuple(sorted(reading.faults, key=lambda fault: fault.file)))
-    meters = tuple(found.value for found in reading.found if isinstance(found.value, Meter))
-    return Loaded(meters, tuple(found.value for found in reading.found if isinstance(found.value, Plan)))
+    return Loaded(reading.valid(Meter), reading.valid(Plan), reading.valid(TaxRate), reading.valid(Coupon))
 
 
 def _read(reading: _Reading, file: str, text: str) -> None:
@@ -124,8 +141,7 @@ def _read_one(reading: _Reading, file: str, steps: Steps, model: type[BaseModel]
         for below, problem in faults_of(error, model, raw):
             reading.fault(file, (*steps, *below), problem)
         return
-    if isinstance(value, Meter | Plan):
-        reading.found.append(_Found(file, steps, value))
+    reading.found.append(_Found(file, steps, value))
 
 
 def _refuse_doubles(reading: _Reading, model: type[BaseModel]) -> None:
@@ -141,21 +157,58 @@ def _refuse_doubles(reading: _Reading, model: type[BaseModel]) -> None:
 
 
 def _refuse_unknown_meters(reading: _Reading) -> None:
-    known = {name for table in reading.tables if table.model is Meter and (name := table.name())}
+    known = reading.names(Meter)
     for table in reading.tables:
-        cards = table.raw.get("rate_cards") if table.model is Plan and isinstance(table.raw, Mapping) else None
-        for index, card in enumerate(cards if isinstance(cards, list) else ()):
+        for index, card in _cards(table):
             meter = _text(card, "meter")
             if meter is not None and meter not in known:
-                hint = nearest(meter, known) or f"; the meters are {', '.join(sorted(known)) or 'none'}"
-                reading.fault(table.file, (*table.steps, "rate_cards", index, "meter"), f"no meter {meter!r}{hint}")
+                problem = _unknown("meter", meter, known)
+                reading.fault(table.file, (*table.steps, "rate_cards", index, "meter"), problem)
+
+
+def _refuse_unknown_taxes(reading: _Reading) -> None:
+    known = reading.names(TaxRate)
+    for table in reading.tables:
+        if table.model is not Plan:
+            continue
+        for below, raw in ((), table.raw), *((("rate_cards", index), card) for index, card in _cards(table)):
+            for place, name in _names_in(raw, "tax_rates"):
+                if name not in known:
+                    steps = (*table.steps, *below, "tax_rates", place)
+                    reading.fault(table.file, steps, _unknown("tax rate", name, known))
+
+
+def _refuse_unknown_charges(reading: _Reading) -> None:
+    cards = (card for table in reading.tables for _, card in _cards(table))
+    known = sorted({name for card in cards if (name := _text(card, "id")) is not None})
+    for found in reading.found:
+        for place, name in unknown_charges(found.value.applies_to, known) if isinstance(found.value, Coupon) else ():
+            reading.fault(found.file, (*found.steps, "applies_to", place), _unknown("charge", name, known))
+
+
+def _cards(table: _Table) -> list[tuple[int, object]]:
+    """The rate cards of a plan as written, with their place; none for other objects."""
+    cards = table.raw.get("rate_cards") if table.model is Plan and isinstance(table.raw, Mapping) else None
+    return list(enumerate(cards)) if isinstance(cards, list) else []
+
+
+def _names_in(raw: object, key: str) -> list[tuple[int, str]]:
+    names = raw.get(key) if isinstance(raw, Mapping) else None
+    return [
+        (place, name) for place, name in enumerate(names if isinstance(names, list) else ()) if isinstance(name, str)
+    ]
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    there = f"; the {kind}s are {', '.join(known) or 'none'}"
+    return f"no {kind} {name!r}{nearest(name, known) or there}"
 
 
 def _refuse_missing_input(reading: _Reading) -> None:
-    meters = {found.value.id: found.value for found in reading.found if isinstance(found.value, Meter)}
+    meters = {meter.id: meter for meter in reading.valid(Meter)}
     for found in reading.found:
         for index, card in enumerate(found.value.rate_cards if isinstance(found.value, Plan) else ()):
-            if card.meter in meters:
+            if card.meter is not None and card.meter in meters:
                 for below, problem in input_faults(card, meters[card.meter]):
                     reading.fault(found.file, (*found.steps, "rate_cards", index, *below), problem)
 

@@ -1,10 +1,12 @@
-"""The catalogue: meters and the plans that price them."""
+"""The catalogue: meters, the plans that price them, their taxes, and coupons."""
 
 from __future__ import annotations
 
+from schemas.discount import Coupon
 from schemas.faults import Strict
 from schemas.meter import Meter
 from schemas.plan import Plan
+from schemas.tax import TaxRate
 
 
 class Catalogue(Strict):
@@ -12,6 +14,8 @@ class Catalogue(Strict):
 
     meters: tuple[Meter, ...] = ()
     plans: tuple[Plan, ...] = ()
+    tax_rates: tuple[TaxRate, ...] = ()
+    coupons: tuple[Coupon, ...] = ()
 
     def meter(self, meter_id: str) -> Meter | None:
         """The meter of an id, if it is there."""

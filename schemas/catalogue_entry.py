@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from schemas.identity import content_version
 from schemas.meter import Meter
 from schemas.plan import Plan
+from schemas.tax import TaxRate
 
 
 class MeterEntry(BaseModel):
@@ -35,7 +36,10 @@ class MeterEntry(BaseModel):
 
 
 class PlanEntry(BaseModel):
-    """A version of a plan, with the version of each meter that it prices: a running subscription keeps all of them."""
+    """A version of a plan, with the version of each meter that it prices and the taxes it names.
+
+    A running subscription keeps all of them: an invoice is a function of its close and of this entry.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,13 +48,19 @@ class PlanEntry(BaseModel):
     version: str
     plan: Plan
     meters: Mapping[str, str]
+    tax_rates: tuple[TaxRate, ...] = ()
+    """With all their percentages in time: the tax point of a line chooses."""
 
     @classmethod
-    def of(cls, plan: Plan, meters: Mapping[str, str]) -> PlanEntry:
-        """The entry of a plan that prices `meters` (meter id -> version), with its version."""
+    def of(cls, plan: Plan, meters: Mapping[str, str], tax_rates: Iterable[TaxRate] = ()) -> PlanEntry:
+        """The entry of a plan that prices `meters` (meter id -> version), with its version; only what it names."""
         used = {card.meter: meters[card.meter] for card in plan.rate_cards if card.meter is not None}
-        content = {"plan": plan.model_dump(mode="json"), "meters": used}
-        return cls(name=plan.id, version=content_version(content), plan=plan, meters=used)
+        named = {*plan.tax_rates, *(name for card in plan.rate_cards for name in card.tax_rates)}
+        taxes = tuple(sorted((rate for rate in tax_rates if rate.id in named), key=lambda rate: rate.id))
+        content: dict[str, object] = {"plan": plan.model_dump(mode="json"), "meters": used}
+        if taxes:
+            content["tax_rates"] = [rate.model_dump(mode="json") for rate in taxes]
+        return cls(name=plan.id, version=content_version(content), plan=plan, meters=used, tax_rates=taxes)
 
     @property
     def key(self) -> str:
