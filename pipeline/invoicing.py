@@ -2,72 +2,125 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from dataclasses import dataclass
 
+from pipeline.document_keys import SERIES as SERIES_OF
+from pipeline.document_keys import dimension_group, document_id, line_id, number_text
 from pipeline.rating import Usage, rate_fee, rate_usage
+from pipeline.tax import taxes_at
+from pipeline.totals import Line, LineTotals, Totals, totals
 from schemas.catalogue_entry import Catalogue, PlanEntry
+from schemas.credit import CreditGrant
 from schemas.customer_state import DuePeriod, PeriodClosed
-from schemas.identity import derived_id
+from schemas.discount import Discount
 from schemas.invoice import Basis, Invoice, InvoiceLine, InvoiceTotals
-from schemas.money import currency
-from schemas.period import Period
+from schemas.money import Currency
+from schemas.period import Moment, Period
+from schemas.plan import RateCard
 from schemas.rated_line import RatedLine
+from schemas.tax import Exemption
 
-SERIES = "INV"
+SERIES = SERIES_OF["invoice"]
 
 UsageByMeter = Mapping[tuple[str, str, Period], Sequence[Usage]]
 """(subscription, meter, served span) -> usage per group."""
 
 
-def invoice_of(closed: PeriodClosed, usage: UsageByMeter, catalogue: Catalogue) -> tuple[Invoice, ...]:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a customer has beside the plans: discounts in the order they apply, credit grants, an exemption from tax."""
+
+    discounts: Sequence[Discount] = ()
+    grants: Sequence[CreditGrant] = ()
+    exemption: Exemption | None = None
+
+
+NO_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """A rated line with the period, plan version and rate card that it comes from."""
+
+    due: DuePeriod
+    plan: PlanEntry
+    card: RateCard
+    line: RatedLine
+
+
+def invoice_of(
+    closed: PeriodClosed, usage: UsageByMeter, catalogue: Catalogue, terms: Terms = NO_TERMS
+) -> tuple[Invoice, ...]:
     """The draft invoices of a close, one per currency, in order of currency; pure, so the same close gives the same."""
     currencies = sorted({due.currency for due in closed.periods})
-    return tuple(_invoice(closed, code, usage, catalogue) for code in currencies)
+    return tuple(_invoice(closed, code, usage, catalogue, terms) for code in currencies)
 
 
-def _invoice(closed: PeriodClosed, code: str, usage: UsageByMeter, catalogue: Catalogue) -> Invoice:
+def _invoice(closed: PeriodClosed, code: str, usage: UsageByMeter, catalogue: Catalogue, terms: Terms) -> Invoice:
     periods = [due for due in closed.periods if due.currency == code]
-    lines = tuple(line for due in periods for line in _lines(due, usage, _plan(due, catalogue), catalogue))
-    unit = currency(code)
+    rated = [found for due in periods for found in _rated(due, usage, catalogue)]
+    money = _plan(periods[0], catalogue).plan.money
+    found = totals(
+        [_line(each) for each in rated], money,
+        discounts=terms.discounts, grants=terms.grants, exemption=terms.exemption,
+    )  # fmt: skip
     return Invoice(
-        # rating.md §8: customer, currency, billing date (its tick), kind, group, revision.
-        id=str(derived_id("invoice", closed.customer, code, closed.tick.number, "invoice", "", closed.revision)),
+        id=document_id(closed.customer, code, closed.tick.number, revision=closed.revision),
         status="draft",
         number=None,
         customer=closed.customer,
         currency=code,
-        minor_units=unit.minor_units,
+        minor_units=money.minor_units,
         issued_at=closed.tick.time,
         period=Period(start=min(due.service.start for due in periods), end=max(due.service.end for due in periods)),
-        lines=lines,
-        totals=totals([line.rated.amount for line in lines], unit.minor_units),
-        basis=Basis(
-            tick=closed.tick.number,
-            clock=closed.tick.clock,
-            close_id=closed.close_id,
-            revision=closed.revision,
-            events=closed.events,
-            usage_fingerprint=closed.fingerprint,
-            vector=closed.tick.vector.ends,
-        ),
+        lines=_invoice_lines(rated, found),
+        totals=invoice_totals(found),
+        credits=found.credits,
+        basis=_basis(closed),
     )
 
 
 def finalized(draft: Invoice, number: int) -> Invoice:
     """The invoice with its number; one that asks for nothing is paid at once. Source: rating.md §11."""
     status = "paid" if draft.totals.amount_due == 0 else "open"
-    return draft.model_copy(update={"number": f"{SERIES}-{number:06d}", "status": status})
+    return draft.model_copy(update={"number": number_text("invoice", number), "status": status})
 
 
-def totals(amounts: Sequence[Decimal], minor_units: int) -> InvoiceTotals:
-    """Sums of rounded line amounts."""
-    zero = Decimal((0, (0,), -minor_units))
-    subtotal = sum(amounts, zero)
+def invoice_totals(found: Totals) -> InvoiceTotals:
+    """The totals as they stand on a document."""
     return InvoiceTotals(
-        subtotal=subtotal, discount_total=zero, net=subtotal, tax=zero, total=subtotal, credits_applied=zero,
-        amount_due=subtotal,
-    )  # fmt: skip
+        subtotal=found.subtotal,
+        discount_total=found.discount_total,
+        net=found.net,
+        tax=found.tax,
+        tax_by_rate=found.tax_by_rate,
+        total=found.total,
+        credits_applied=found.credits_applied,
+        amount_due=found.amount_due,
+    )
+
+
+def tax_point(card: RateCard, line: RatedLine) -> Moment:
+    """When a line is taxed, and when a credit grant must be valid to pay it.
+
+    The last moment of its service span; a fee in advance has its first. An adjustment has the span of its original
+    period.
+    """
+    return line.service.first_moment if card.timing == "advance" else line.service.last_moment
+
+
+def _basis(closed: PeriodClosed) -> Basis:
+    return Basis(
+        tick=closed.tick.number,
+        clock=closed.tick.clock,
+        close_id=closed.close_id,
+        revision=closed.revision,
+        events=closed.events,
+        usage_fingerprint=closed.fingerprint,
+        vector=closed.tick.vector.ends,
+    )
 
 
 def _plan(due: DuePeriod, catalogue: Catalogue) -> PlanEntry:
@@ -77,28 +130,60 @@ def _plan(due: DuePeriod, catalogue: Catalogue) -> PlanEntry:
     return plan
 
 
-def _lines(due: DuePeriod, usage: UsageByMeter, plan: PlanEntry, catalogue: Catalogue) -> tuple[InvoiceLine, ...]:
+def _rated(due: DuePeriod, usage: UsageByMeter, catalogue: Catalogue) -> list[_Rated]:
+    plan = _plan(due, catalogue)
+    return [
+        _Rated(due, plan, card, line)
+        for card in plan.plan.rate_cards
+        for line in _lines_of(due, card, plan, usage, catalogue, plan.plan.money)
+    ]
+
+
+def _lines_of(
+    due: DuePeriod, card: RateCard, plan: PlanEntry, usage: UsageByMeter, catalogue: Catalogue, money: Currency
+) -> Sequence[RatedLine]:
+    if card.meter is None:
+        return [rate_fee(card, due, money)]
+    version = plan.meters[card.meter]
+    rows = usage.get((due.subscription, card.meter, due.service), ())
+    return rate_usage(card, due, catalogue.meters[card.meter, version].meter, version, rows, money)
+
+
+def _line(rated: _Rated) -> Line:
+    """A rated line as the totals take it: a charge's own taxes override those of the plan."""
+    plan = rated.plan.plan
+    names = rated.card.tax_rates or plan.tax_rates
+    moment = tax_point(rated.card, rated.line)
+    rates = {rate.id: rate for rate in rated.plan.tax_rates} if names else {}
+    taxes = taxes_at(names, rates, moment, rated.due.time_zone)
+    return Line(rated.line.charge, rated.line.amount, taxes, plan.tax_behavior == "inclusive", moment)
+
+
+def _invoice_lines(rated: Sequence[_Rated], found: Totals) -> tuple[InvoiceLine, ...]:
+    seen: Counter[tuple[object, ...]] = Counter()
     lines = []
-    for card in plan.plan.rate_cards:
-        if card.meter is None:
-            rated = [rate_fee(card, due)]
-        else:
-            version = plan.meters[card.meter]
-            meter = catalogue.meters[card.meter, version].meter
-            rows = usage.get((due.subscription, card.meter, due.service), ())
-            rated = list(rate_usage(card, due, meter, version, rows))
-        lines += [_line(due, found) for found in rated]
+    for each, part in zip(rated, found.lines, strict=True):
+        same = (each.due.subscription, each.line.charge, each.line.service, each.line.kind,
+                *sorted(each.line.dimensions.items()))  # fmt: skip
+        lines.append(_invoice_line(each, part, entry=seen[same]))
+        seen[same] += 1
     return tuple(lines)
 
 
-def _line(due: DuePeriod, rated: RatedLine) -> InvoiceLine:
-    # rating.md §8: subscription, charge, price version, service span, dimension group, adjusted period, revision.
-    key = (due.subscription, rated.charge, due.plan_version, rated.service.start.isoformat(),
-           rated.service.end.isoformat(), "", "", 0)  # fmt: skip
+def _invoice_line(rated: _Rated, part: LineTotals, *, entry: int) -> InvoiceLine:
+    due, line = rated.due, rated.line
+    group = dimension_group(line.kind, line.dimensions, entry)
     return InvoiceLine(
-        id=str(derived_id("line", *key)),
+        id=line_id(due.subscription, line.charge, due.plan_version, line.service, group=group),
         subscription=due.subscription,
         plan=due.plan,
         plan_version=due.plan_version,
-        rated=rated,
+        rated=line,
+        amount=part.amount,
+        discounts=part.discounts,
+        discount=part.discount,
+        net=part.net,
+        taxes=part.taxes,
+        tax_behavior=rated.plan.plan.tax_behavior,
+        tax=part.tax,
     )

@@ -35,13 +35,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LineTotals:
-    """`net` = `amount` - `discount` (for a line that contains its tax, less `tax`, its share for display)."""
+    """`net` = `amount` - `discount` (for a line that contains its tax, less `tax`, its share for display).
+
+    `taxes` are those that applied: of an exempt line the one of rate 0.
+    """
 
     amount: Decimal
     discounts: tuple[DiscountPart, ...]
     discount: Decimal
     net: Decimal
     tax: Decimal
+    taxes: tuple[AppliedTax, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,11 @@ def totals(
     gifts, gift_parts = credits.discount_by_grants(_payables(lines, parts), grants, currency)
     parts = [(*own, *gift) for own, gift in zip(parts, gift_parts, strict=True)]
     rests = [line.amount - _sum(held) for line, held in zip(lines, parts, strict=True)]
-    taxes = tax_lines(
-        [
-            Taxable(rest, line.taxes if exemption is None else exempt(exemption), line.inclusive)
-            for line, rest in zip(lines, rests, strict=True)
-        ],
-        currency,
-    )
+    taxables = [
+        Taxable(rest, line.taxes if exemption is None else exempt(exemption), line.inclusive)
+        for line, rest in zip(lines, rests, strict=True)
+    ]
+    taxes = tax_lines(taxables, currency)
     nets = [
         rest - share if line.inclusive else rest for line, rest, share in zip(lines, rests, taxes.shares, strict=True)
     ]
@@ -103,8 +105,8 @@ def totals(
         credits_applied=taxes.total - paid.due,
         amount_due=paid.due,
         lines=tuple(
-            LineTotals(line.amount, held, zero + _sum(held), net, share)
-            for line, held, net, share in zip(lines, parts, nets, taxes.shares, strict=True)
+            LineTotals(line.amount, held, zero + _sum(held), net, share, taxable.taxes)
+            for line, held, net, share, taxable in zip(lines, parts, nets, taxes.shares, taxables, strict=True)
         ),
         credits=(*gifts, *paid.uses),
     )

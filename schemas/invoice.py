@@ -7,18 +7,25 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.credit import CreditUse
+from schemas.discount import DiscountPart
 from schemas.identity import content_hash
 from schemas.period import Instant, Period
 from schemas.quantity import Amount
 from schemas.rated_line import RatedLine
+from schemas.tax import AppliedTax, TaxGroup
 from schemas.tick import Clock
 
-ENGINE = "1"
+ENGINE = "2"
 """Version of the rules that rate and add up. An intended change of any invoice's bytes raises it."""
 
 
 class InvoiceLine(BaseModel):
-    """A rated line with its key: subscription, plan version, and the id derived from what it bills."""
+    """A rated line with its key and what discounts and taxes make of it.
+
+    `net` = `amount` - `discount`; where prices include tax, less `tax` too. `tax` is the line's share of the taxes of
+    the invoice, for display: totals come from the groups.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,10 +34,21 @@ class InvoiceLine(BaseModel):
     plan: str
     plan_version: str
     rated: RatedLine
+    amount: Amount
+    discounts: tuple[DiscountPart, ...] = ()
+    discount: Amount
+    net: Amount
+    taxes: tuple[AppliedTax, ...] = ()
+    tax_behavior: Literal["exclusive", "inclusive"] = "exclusive"
+    tax: Amount
 
 
 class InvoiceTotals(BaseModel):
-    """Sums of rounded lines. Source: rating.md §7."""
+    """Sums of rounded lines; `tax` is the sum of `tax_by_rate`, each rounded once. Source: rating.md §7.
+
+    `net` = `subtotal` - `discount_total`, where prices include tax less that tax; `total` = `net` + `tax`;
+    `amount_due` = `total` - `credits_applied`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +56,7 @@ class InvoiceTotals(BaseModel):
     discount_total: Amount
     net: Amount
     tax: Amount
+    tax_by_rate: tuple[TaxGroup, ...] = ()
     total: Amount
     credits_applied: Amount
     amount_due: Amount
@@ -75,6 +94,8 @@ class Invoice(BaseModel):
     period: Period
     lines: tuple[InvoiceLine, ...]
     totals: InvoiceTotals
+    credits: tuple[CreditUse, ...] = ()
+    """What each grant gave, as a discount or as a payment, and what it has left."""
     basis: Basis
 
     def billed_content(self) -> dict[str, Any]:
