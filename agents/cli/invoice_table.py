@@ -9,6 +9,7 @@ from agents.cli.screen import Screen
 from schemas.invoice import Invoice, InvoiceLine
 from schemas.quantity import ZERO, plain
 from schemas.rated_line import RatedLine, TierUse
+from schemas.tax import TaxGroup
 
 COLUMNS = ("line", ">quantity", "unit", ">unit price", ">flat fee", ">exact", ">amount")
 BUCKETS_SHOWN = 5
@@ -36,10 +37,11 @@ def line_rows(invoice: Invoice) -> list[Row]:
 def total_rows(invoice: Invoice) -> Iterator[Row]:
     """The totals: those between subtotal and amount due only where they say something."""
     totals = invoice.totals
-    steps = (("discounts", -totals.discount_total), ("tax", totals.tax))
-    if any(amount for _, amount in steps):
+    if totals.discount_total or totals.tax_by_rate:
         yield _sum("subtotal", totals.subtotal)
-        yield from (_sum(name, amount) for name, amount in steps if amount)
+        if totals.discount_total:
+            yield _sum("discounts", -totals.discount_total)
+        yield from (_sum(_tax(group), group.tax) for group in totals.tax_by_rate)
     yield _sum("total", totals.total, invoice.currency)
     if totals.credits_applied:
         yield _sum("credits", -totals.credits_applied)
@@ -49,6 +51,12 @@ def total_rows(invoice: Invoice) -> Iterator[Row]:
 def number(value: Decimal) -> str:
     """A quantity or an exact amount for reading: grouped by thousands, without trailing zeros."""
     return f"{Decimal(plain(value)):,f}"
+
+
+def _tax(group: TaxGroup) -> str:
+    """A rate with what it is taken of, or why there is none."""
+    why = f", {group.exemption.replace('_', ' ')}" if group.exemption else ""
+    return f"tax {number(group.percentage)} % of {group.taxable:,f}{why}"
 
 
 def _sum(name: str, amount: Decimal, currency: str = "") -> Row:
