@@ -1,4 +1,4 @@
-"""rating.md §2: one function per price model, each with its table of results. Amounts are exact: nothing is rounded."""
+"""rating.md §2: one function per price model, each with its table. Amounts are exact: nothing rounds here."""
 
 from __future__ import annotations
 

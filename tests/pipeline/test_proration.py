@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -129,7 +129,7 @@ def test_factors_of_adjacent_spans_add_up_to_that_of_the_whole(
     period = Grid(moment, Interval(unit="month"), time_zone).period_of(moment)
     inner = sorted(period.start + cut * period.length for cut in cuts)
     bounds = [period.start, *inner, period.end]
-    shares = [proration(Period(start, end), period, time_zone, basis) for start, end in itertools.pairwise(bounds)]
+    shares = [proration(Period(start, end), period, time_zone, basis) for start, end in pairwise(bounds)]
     assert sum(share.numerator for share in shares) == shares[0].denominator
     factors = [Fraction(int(share.numerator * 10**6), int(share.denominator * 10**6)) for share in shares]
     assert sum(factors) == 1

@@ -29,6 +29,11 @@ def z(text: str) -> datetime:
         ("hour", "Europe/Berlin", "2027-10-31T01:40", "2027-10-31T01:00", "2027-10-31T02:00"),
         ("hour", "Asia/Yangon", "2027-10-31T10:10", "2027-10-31T09:30", "2027-10-31T10:30"),
         ("hour", "Asia/Kathmandu", "2027-10-31T10:10", "2027-10-31T09:15", "2027-10-31T10:15"),
+        # Half an hour is repeated, or missing: the hour is cut at the change, so that windows still tile.
+        ("hour", "Australia/Lord_Howe", "2027-04-03T14:59:59", "2027-04-03T14:00", "2027-04-03T15:00"),
+        ("hour", "Australia/Lord_Howe", "2027-04-03T15:00", "2027-04-03T15:00", "2027-04-03T15:30"),
+        ("hour", "Australia/Lord_Howe", "2027-10-02T15:29:59.5", "2027-10-02T14:30", "2027-10-02T15:30"),
+        ("hour", "Australia/Lord_Howe", "2027-10-02T15:30", "2027-10-02T15:30", "2027-10-02T16:00"),
         ("hour", "UTC", "2027-10-31T10:00", "2027-10-31T10:00", "2027-10-31T11:00"),
         ("minute", "Asia/Kathmandu", "2027-10-31T10:10:59.999999", "2027-10-31T10:10", "2027-10-31T10:11"),
         # 25, 23 and 24½ hours are one day each.
