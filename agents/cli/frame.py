@@ -33,6 +33,7 @@ MODULES: Final = (
     "agents.cli.subscriptions",
     "agents.cli.attributions",
     "agents.cli.clock",
+    "agents.cli.usage",
     "agents.cli.invoices",
     "agents.cli.replay",
     "agents.cli.reconcile",

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import date
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -96,9 +97,14 @@ class Screen:
         """One line for a person."""
         print(line, file=sys.stderr if self.json_only else sys.stdout, flush=True)
 
+    def clear(self) -> None:
+        """On a terminal, an empty screen; elsewhere nothing."""
+        if sys.stdout.isatty():
+            print("\x1b[2J\x1b[H", end="", flush=True)
+
     def document(self, content: object) -> None:
         """One JSON document for a program."""
-        print(json.dumps(content, ensure_ascii=False, default=str), flush=True)
+        print(json.dumps(content, ensure_ascii=False, default=_text), flush=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table for a person; a column whose name begins with `>` is aligned to the right."""
@@ -138,6 +144,11 @@ class Screen:
             bar = _Bar(progress, what, total, unit)
             yield bar
         print(f"  ✓ {bar.summary()}", file=sys.stderr, flush=True)
+
+
+def _text(value: object) -> str:
+    """What JSON has no form for: times as ISO 8601, decimals and ids as their text."""
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _bars() -> Progress:

@@ -93,6 +93,34 @@ class LookStore:
         rows = self._db.tuples("SELECT customer FROM customers UNION DISTINCT SELECT customer FROM attributions")
         return tuple(sorted(row[0] for row in rows))
 
+    def has_used(self, subject: str) -> bool:
+        """Whether a subject ever used anything."""
+        sql = "SELECT 1 FROM events WHERE subject = {subject:String} LIMIT 1"
+        return bool(self._db.tuples(sql, {"subject": subject}))
+
+    def meters(self) -> tuple[str, ...]:
+        """Meters that have counted something that is sealed."""
+        return tuple(row[0] for row in self._db.tuples("SELECT DISTINCT meter FROM seals ORDER BY meter"))
+
+    def daily_usage(self, customer: str, meter: str = "") -> list[dict[str, Any]]:
+        """Rows of v_usage_daily of a customer, of all meters for ''."""
+        return self._usage("v_usage_daily", customer, meter)
+
+    def current_usage(self, customer: str, meter: str = "") -> list[dict[str, Any]]:
+        """Rows of v_usage_current of a customer, of all meters for ''."""
+        return self._usage("v_usage_current", customer, meter)
+
+    def _usage(self, view: str, customer: str, meter: str) -> list[dict[str, Any]]:
+        return self._db.rows(
+            f"SELECT * FROM {view} WHERE customer = {{customer:String}} AND ({{meter:String}} = '' OR "
+            "meter = {meter:String})",
+            {"customer": customer, "meter": meter},
+        )
+
+    def freshness(self) -> dict[str, Any]:
+        """The last tick, its time, and the broker time of the newest usage that is stored."""
+        return self._db.rows("SELECT * FROM freshness")[0]
+
     def closes(self, close_ids: Sequence[str] | None = None) -> tuple[StoredClose, ...]:
         """Stored closes with their runs, in order of tick and customer; all of them for None."""
         rows = self._db.tuples(
