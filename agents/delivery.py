@@ -25,6 +25,7 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from mode import Service
 
+from agents.crash_points import CrashPoint
 from agents.record_batch import RecordBatch
 from agents.settings import Settings
 from agents.store.connection import StoreUnavailable
@@ -233,6 +234,7 @@ class TallyApp(faust.App):
         self._placing = asyncio.Lock()
         self._lost: Counter[tuple[str, int, int]] = Counter()
         self.failed = asyncio.Event()
+        self.crash = CrashPoint(settings.crash_at)
         self.failure: BaseException | None = None
         super().__init__(
             f"{settings.topic_prefix}tally-{name}",

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
 
 from aiokafka.errors import KafkaError
 
 from agents.clock import first_tick
+from agents.crash_points import CrashPoint, Step
 from agents.delivery import PartitionStopped, TallyApp
 from agents.ledger import Ledger, LedgerRow, record_hash
 from agents.logs import Logs
@@ -28,22 +26,13 @@ from pipeline.usage_block import Record, UsageBlock, judge
 log = logging.getLogger(__name__)
 
 
-class Step(StrEnum):
-    """The steps of the cycle, in order."""
-
-    EVENTS = "events"
-    REFUSALS = "refusals"
-    LEDGER = "ledger"
-    COMMIT = "commit"
-
-
 class Ingester:
     """Judges and stores record batches, and knows where each partition stands."""
 
-    def __init__(self, logs: Logs, usage: UsageStore, ledger: Ledger, *, crash_at: str = "") -> None:
+    def __init__(self, logs: Logs, usage: UsageStore, ledger: Ledger, crash: CrashPoint) -> None:
         self._logs, self._usage, self._ledger = logs, usage, ledger
         self._wall_clock: bool | None = None
-        self._crash = CrashPoint(crash_at)
+        self._crash = crash
         self._ends: dict[int, LedgerRow] = {}
 
     async def resume(self, partitions: Sequence[int]) -> Mapping[int, int]:
@@ -88,20 +77,17 @@ class Ingester:
             for partition, mine in by_partition(batches)
         ]
         everything = _merged(block for _, _, block in judged)
-        self._crash.at(Step.EVENTS, "before")
-        await asyncio.to_thread(self._usage.insert_events, everything)
-        self._crash.at(Step.EVENTS, "after")
-        self._crash.at(Step.REFUSALS, "before")
-        await asyncio.to_thread(self._usage.insert_corrections, everything)
-        await asyncio.to_thread(self._usage.insert_dead_letters, everything)
-        await self._publish_dead_letters(everything)
-        self._crash.at(Step.REFUSALS, "after")
+        with self._crash.around(Step.EVENTS):
+            await asyncio.to_thread(self._usage.insert_events, everything)
+        with self._crash.around(Step.CORRECTIONS):
+            await asyncio.to_thread(self._usage.insert_corrections, everything)
+        with self._crash.around(Step.DEAD_LETTERS):
+            await asyncio.to_thread(self._usage.insert_dead_letters, everything)
+            await self._publish_dead_letters(everything)
         rows = [self._row(partition, mine, block) for partition, mine, block in judged]
-        self._crash.at(Step.LEDGER, "before")
-        await asyncio.to_thread(self._ledger.append, rows)
-        self._crash.at(Step.LEDGER, "after")
+        with self._crash.around(Step.LEDGER):
+            await asyncio.to_thread(self._ledger.append, rows)
         self._ends.update({row.partition: row for row in rows})
-        self._crash.at(Step.COMMIT, "before")
 
     async def _is_wall_clock(self) -> bool:
         """The kind of clock, fixed by the first tick: a verdict depends on it. Raises KafkaUnavailable before that."""
@@ -148,23 +134,6 @@ class Ingester:
 def attach(app: TallyApp, ingester: Ingester) -> None:
     """Runs the ingester on usage.events."""
     app.deliver(USAGE_EVENTS, process=ingester.ingest, resume=ingester.resume)
-
-
-class CrashPoint:
-    """Kills this process at a named place, for the crash stories: `step:before|after:n` (the n-th time)."""
-
-    def __init__(self, place: str) -> None:
-        self._step, self._when, self._left = "", "", 0
-        if place:
-            self._step, self._when, count = place.split(":")
-            self._left = int(count)
-
-    def at(self, step: str, when: str) -> None:
-        """Dies if this is the place."""
-        if (step, when) == (self._step, self._when):
-            self._left -= 1
-            if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _records(batches: Sequence[RecordBatch]) -> Iterator[Record]:

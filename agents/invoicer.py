@@ -2,17 +2,21 @@
 
 Two deliveries meet here at a log. `billing.periods` gives drafts; once every run of a tick has its draft or is parked,
 they enter `billing.finalisations` sorted by customer, so numbers follow the order of issue dates on every machine.
-`billing.finalisations` gives numbers: the place of a document among first occurrences. Source: design.md §4, §7.
+`billing.finalisations` gives numbers: the place of a document among first occurrences. A numbered draft is published
+and then final. A rebuild reads both logs before it has computed what they speak of, so nothing here waits for a row:
+a close without its usage is left to the copy that follows its usage, a number without its draft to a later look.
+Source: design.md §4, §7.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agents.catalogue import CatalogueLog
+from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
 from agents.ledger import LedgerKeeper
 from agents.logs import Logs
@@ -26,25 +30,40 @@ from schemas.identity import canonical_json, derived_id
 from schemas.invoice import Finalisation, Invoice, InvoiceEvent
 from schemas.period import Period
 
+PUBLISHED_AT_ONCE = 1000
+
 
 class Invoicer:
     """Rates closes, orders and numbers their invoices, publishes them."""
 
     def __init__(
-        self, logs: Logs, documents: DocumentStore, catalogue: CatalogueLog, periods: LedgerKeeper, finals: LedgerKeeper
+        self,
+        logs: Logs,
+        documents: DocumentStore,
+        catalogue: CatalogueLog,
+        periods: LedgerKeeper,
+        finals: LedgerKeeper,
+        crash: CrashPoint,
     ) -> None:
         self._logs, self._documents, self._catalogue = logs, documents, catalogue
-        self._periods, self._finals = periods, finals
+        self._periods, self._finals, self._crash = periods, finals, crash
+        self._numbered_drafts = True
 
     async def rate(self, batches: Sequence[RecordBatch]) -> None:
-        """One cycle on billing.periods: every close becomes its drafts, stored; the first record of a close counts."""
+        """One cycle on billing.periods: every close becomes its drafts, stored; the first record of a close counts.
+
+        In a rebuild a close may be read before its usage is frozen here; whoever freezes it publishes it again then.
+        """
         closes = [PeriodClosed.model_validate_json(value or b"") for batch in batches for value in batch.values]
         frozen = await asyncio.to_thread(self._documents.period_usage, [closed.close_id for closed in closes])
         drafts: list[Invoice] = []
         for closed in closes:
+            if len(frozen[closed.close_id]) < closed.usage_rows:
+                continue
             catalogue = await self._catalogue.as_of(closed.tick.vector.end(CATALOGUE, 0))
             drafts += invoice_of(closed, usage_by_meter(frozen[closed.close_id]), catalogue)
-        await asyncio.to_thread(self._documents.insert_drafts, drafts)
+        with self._crash.around(Step.RATE):
+            await asyncio.to_thread(self._documents.insert_drafts, drafts)
         await self._periods.record(batches)
 
     async def finalise_due(self) -> int:
@@ -52,24 +71,46 @@ class Invoicer:
         drafts = await asyncio.to_thread(self._documents.drafts_of_complete_ticks)
         for document_id, customer, tick in drafts:
             record = Finalisation(document_id=document_id, series=SERIES, customer=customer, tick=tick)
-            await self._logs.append(FINALISATIONS, None, record.model_dump_json().encode())
-        await asyncio.to_thread(self._documents.mark_ordered, [document_id for document_id, _, _ in drafts])
+            with self._crash.around(Step.FINALISE):
+                await self._logs.append(FINALISATIONS, None, record.model_dump_json().encode())
+        with self._crash.around(Step.FINALISED):
+            await asyncio.to_thread(self._documents.mark_ordered, [document_id for document_id, _, _ in drafts])
         return len(drafts)
 
     async def number(self, batches: Sequence[RecordBatch]) -> None:
-        """One cycle on billing.finalisations: first occurrences get the next number, are stored and published."""
+        """One cycle on billing.finalisations: first occurrences get the next number, whatever is here of them."""
         records = [
             (offset, Finalisation.model_validate_json(value or b""))
             for batch in batches
             for offset, value in zip(batch.offsets, batch.values, strict=True)
         ]
-        numbered = await asyncio.to_thread(self._numbers, records)
-        drafts = await asyncio.to_thread(self._documents.documents, [document for document, _, _ in numbered])
-        finals = [(finalized(drafts[document], number), offset) for document, number, offset in numbered]
-        await asyncio.to_thread(self._documents.insert_finals, finals)
-        for invoice, _ in finals:
-            await self._publish(invoice)
+        with self._crash.around(Step.NUMBER):
+            await asyncio.to_thread(lambda: self._documents.insert_numbers(SERIES, self._numbers(records)))
         await self._finals.record(batches)
+        self._numbered_drafts = True
+
+    async def resume_numbers(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Where the ledger of billing.finalisations ends; whoever held it before may have left drafts numbered."""
+        self._numbered_drafts = True
+        return await self._finals.resume(partitions)
+
+    async def publish_due(self) -> int:
+        """Publishes drafts that have a number, in its order, and makes them final; how many."""
+        if not self._numbered_drafts:
+            return 0
+        self._numbered_drafts = False
+        count = 0
+        for number, draft in await asyncio.to_thread(self._documents.numbered_drafts, PUBLISHED_AT_ONCE):
+            self._numbered_drafts = True
+            if draft is None:  # its close is still to come; those behind it wait, or a customer's order would break
+                break
+            invoice = finalized(draft, number)
+            with self._crash.around(Step.PUBLISH):
+                await self._publish(invoice)
+            with self._crash.around(Step.FINAL):
+                await asyncio.to_thread(self._documents.insert_finals, [invoice])
+            count += 1
+        return count
 
     def _numbers(self, records: Sequence[tuple[int, Finalisation]]) -> list[tuple[str, int, int]]:
         """(document, number, offset) of first occurrences; those numbered by an earlier try keep their number."""
@@ -107,13 +148,14 @@ def usage_by_meter(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str, Perio
     return found
 
 
-def attach(app: TallyApp, invoicer: Invoicer, periods: LedgerKeeper, finals: LedgerKeeper) -> None:
+def attach(app: TallyApp, invoicer: Invoicer, periods: LedgerKeeper) -> None:
     """Runs both deliveries, and between them the look for complete ticks, by the worker that holds the numbers."""
     app.deliver(PERIODS, process=invoicer.rate, resume=periods.resume, linger_s=0.02)
-    finalisations = app.deliver(FINALISATIONS, process=invoicer.number, resume=finals.resume, linger_s=0.02)
+    finalisations = app.deliver(FINALISATIONS, process=invoicer.number, resume=invoicer.resume_numbers, linger_s=0.02)
 
     async def look() -> None:
         if finalisations.partitions:
             await invoicer.finalise_due()
+            await invoicer.publish_due()
 
     app.repeat("finalisation", 0.25, look)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from agents.catalogue import CatalogueLog
+from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
 from agents.logs import Logs
 from agents.store.billing import BillingStore, UsageRow
@@ -45,8 +46,14 @@ class PeriodCloser:
     """Closes the open runs of the partitions of billing.commands that this worker holds."""
 
     def __init__(
-        self, logs: Logs, store: BillingStore, reconciliation: ReconciliationStore, catalogue: CatalogueLog
+        self,
+        logs: Logs,
+        store: BillingStore,
+        reconciliation: ReconciliationStore,
+        catalogue: CatalogueLog,
+        crash: CrashPoint,
     ) -> None:
+        self._crash = crash
         self._logs, self._store, self._reconciliation, self._catalogue = logs, store, reconciliation, catalogue
         self.waiting_for = ""
 
@@ -66,11 +73,14 @@ class PeriodCloser:
         usage = await asyncio.to_thread(usage_of, self._store, tick, revision, runs, catalogue)
         passed = await asyncio.to_thread(self._gate, tick, runs, catalogue)
         frozen = [freeze(run, catalogue, usage) for run in passed]
-        await asyncio.to_thread(self._store.insert_period_usage, [row for close in frozen for row in close.rows])
+        with self._crash.around(Step.FREEZE):
+            await asyncio.to_thread(self._store.insert_period_usage, [row for close in frozen for row in close.rows])
         for close in frozen:
             key = close.closed.customer.encode()
-            await self._logs.append(PERIODS, key, close.closed.model_dump_json().encode())
-        await asyncio.to_thread(self._store.insert_closes, [close.closed for close in frozen])
+            with self._crash.around(Step.CLOSE):
+                await self._logs.append(PERIODS, key, close.closed.model_dump_json().encode())
+        with self._crash.around(Step.CLOSED):
+            await asyncio.to_thread(self._store.insert_closes, [close.closed for close in frozen])
         log.info("tick %s: closed %s of %s runs", tick.number, len(frozen), len(runs))
         return len(frozen)
 

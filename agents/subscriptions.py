@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from agents.catalogue import CatalogueLog
+from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
 from agents.ledger import LedgerKeeper
 from agents.logs import Logs
@@ -50,8 +51,11 @@ class _Fold:
 class SubscriptionAgent:
     """Folds billing.commands."""
 
-    def __init__(self, logs: Logs, store: BillingStore, keeper: LedgerKeeper, catalogue: CatalogueLog) -> None:
+    def __init__(
+        self, logs: Logs, store: BillingStore, keeper: LedgerKeeper, catalogue: CatalogueLog, crash: CrashPoint
+    ) -> None:
         self._logs, self._store, self._keeper, self._catalogue = logs, store, keeper, catalogue
+        self._crash = crash
 
     async def fold(self, batches: Sequence[RecordBatch]) -> None:
         """One cycle over all partitions of a flush."""
@@ -64,7 +68,8 @@ class SubscriptionAgent:
                 else:
                     await self._command(fold, record, offset)
             await asyncio.to_thread(self._store_fold, fold)
-            await self._publish(fold.outcomes)
+            with self._crash.around(Step.ANSWERS):
+                await self._publish(fold.outcomes)
         await self._keeper.record(batches)
 
     def _load(self, partition: int, records: Sequence[Read]) -> _Fold:
@@ -81,8 +86,9 @@ class SubscriptionAgent:
     async def _command(self, fold: _Fold, command: Subscribe | Cancel, offset: int) -> None:
         known = fold.seen.get((command.customer, command.request_id))
         held = fold.states.get(command.customer, StoredState(CustomerState(customer=command.customer), -1))
-        if known is not None and (known.offset != offset or held.offset >= offset):
-            # The same request again, or the same record again: the first outcome stands.
+        if known is not None and (known.offset != offset or held.offset >= offset or not known.accepted):
+            # The same request again, or the same record again: the first outcome stands, also a refusal, which leaves
+            # no state and may have been decided under an earlier clock than the one that is stored now.
             fold.outcomes.append(known if known.offset == offset else _repeated(known, fold, offset))
             return
         decision = decide(held.state, command, fold.clock, await self._plan(command, fold.clock))
@@ -133,14 +139,18 @@ class SubscriptionAgent:
                 fold.runs.append(run)
 
     def _store_fold(self, fold: _Fold) -> None:
-        self._store.insert_outcomes(fold.outcomes)
-        self._store.insert_runs(fold.partition, fold.runs)
+        with self._crash.around(Step.OUTCOMES):
+            self._store.insert_outcomes(fold.outcomes)
+        with self._crash.around(Step.RUNS):
+            self._store.insert_runs(fold.partition, fold.runs)
         states = [fold.states[customer] for customer in sorted(fold.touched)]
-        self._store.insert_states(
-            fold.partition, [(held.state, next_due_at(held.state), held.offset) for held in states]
-        )
+        with self._crash.around(Step.STATES):
+            self._store.insert_states(
+                fold.partition, [(held.state, next_due_at(held.state), held.offset) for held in states]
+            )
         if fold.ticked and fold.clock is not None:
-            self._store.insert_clock(fold.partition, fold.clock, fold.clock_offset)
+            with self._crash.around(Step.CLOCK):
+                self._store.insert_clock(fold.partition, fold.clock, fold.clock_offset)
 
     async def _publish(self, outcomes: Sequence[CommandOutcome]) -> None:
         sent = [

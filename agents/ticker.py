@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from agents.clock import TickLog, TickRefused, judged, wall_time
+from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
 from agents.ledger import LedgerKeeper
 from agents.logs import Logs
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 class Forwarder:
     """Stores ticks that count and copies each into every partition of billing.commands."""
 
-    def __init__(self, logs: Logs, store: BillingStore, keeper: LedgerKeeper) -> None:
-        self._logs, self._store, self._keeper = logs, store, keeper
+    def __init__(self, logs: Logs, store: BillingStore, keeper: LedgerKeeper, crash: CrashPoint) -> None:
+        self._logs, self._store, self._keeper, self._crash = logs, store, keeper, crash
 
     async def forward(self, batches: Sequence[RecordBatch]) -> None:
         """One cycle: fold, store, copy, ledger. A copy may come twice after a crash; the first counts."""
@@ -42,9 +43,11 @@ class Forwarder:
                     counted.append((outcome, offset))
                 else:
                     log.warning("the tick at offset %s does not count: %s", offset, outcome.reason)
-        await asyncio.to_thread(self._store.insert_ticks, counted)
+        with self._crash.around(Step.TICKS):
+            await asyncio.to_thread(self._store.insert_ticks, counted)
         for tick, _ in counted:
-            await self._copy(tick)
+            with self._crash.around(Step.COPIES):
+                await self._copy(tick)
         await self._keeper.record(batches)
 
     async def _copy(self, tick: Tick) -> None:

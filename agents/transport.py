@@ -21,6 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from agents.crash_points import Step
 from agents.draining import ALL_NEED, FAST_NEEDS, drain, drain_records, has_parts
 from agents.record_batch import RecordBatch
 
@@ -221,7 +222,8 @@ class BatchConsumer(driver.Consumer):
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = dict(self._committed_offset)
-        committed = await super()._commit_offsets(offsets, start_new_transaction)
+        with self.app.crash.around(Step.COMMIT):
+            committed = await super()._commit_offsets(offsets, start_new_transaction)
         if not committed:  # stock Faust records a failed commit as done
             self._committed_offset.clear()
             self._committed_offset.update(before)

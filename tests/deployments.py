@@ -191,7 +191,7 @@ class Deployment:
 
     async def invoices(self, count: int, within_s: float = 30) -> tuple[Invoice, ...]:
         """Returns the final invoices once there are so many, by number."""
-        question = "SELECT count() FROM finalisations FINAL"
+        question = "SELECT count() FROM invoices FINAL WHERE number != ''"
         await self.until(lambda: self.rows(question)[0][0] >= count, f"{count} invoices are final", within_s)
         return await self.stage.invoices()
 

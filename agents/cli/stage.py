@@ -163,7 +163,7 @@ class Stage:
         """Returns the final invoices once there is one per customer."""
 
         def final() -> bool:
-            rows = self._db.tuples("SELECT count() FROM finalisations FINAL")
+            rows = self._db.tuples("SELECT count() FROM invoices FINAL WHERE number != ''")
             wait.to(int(rows[0][0]))
             return wait.done >= customers
 

@@ -36,13 +36,20 @@ class DocumentStore:
         """Stores drafts; a final one of the same id is newer and stays."""
         self._insert([(draft, DRAFT_REVISION) for draft in drafts])
 
-    def insert_finals(self, finals: Sequence[tuple[Invoice, int]]) -> None:
-        """Stores final invoices with the offset of their place in billing.finalisations; the number last."""
-        self._insert([(invoice, FINAL_REVISION) for invoice, _ in finals])
+    def insert_finals(self, finals: Sequence[Invoice]) -> None:
+        """Stores final invoices, newer than their drafts."""
+        self._insert([(invoice, FINAL_REVISION) for invoice in finals])
+
+    def insert_numbers(self, series: str, numbered: Sequence[tuple[str, int, int]]) -> None:
+        """Stores (document, number, offset): the places of documents in billing.finalisations."""
         self._db.insert("finalisations", ("document_id", "series", "number", "k_offset"), [
-            (invoice.id, (invoice.number or "").split("-")[0], int((invoice.number or "").split("-")[1]), offset)
-            for invoice, offset in finals
+            (document_id, series, number, offset) for document_id, number, offset in numbered
         ])  # fmt: skip
+
+    def numbered_drafts(self, at_most: int) -> list[tuple[int, Invoice | None]]:
+        """(number, draft) of documents that are not final yet, in order; None where the draft is still to come."""
+        rows = self._db.tuples(query_text("numbered_drafts"), {"at_most": at_most})
+        return [(number, Invoice.model_validate_json(text) if text else None) for number, text in rows]
 
     def _insert(self, documents: Sequence[tuple[Invoice, int]]) -> None:
         self._db.insert("invoice_lines", LINE_COLUMNS, [

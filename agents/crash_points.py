@@ -1,0 +1,72 @@
+"""Where the crash stories kill a worker: before or after each write of each cycle, by SIGKILL.
+
+`TALLY_CRASH_AT=step:before|after:n` names the place and how many times it is passed alive. Without it nothing happens.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """Every write that a worker does, cycle by cycle and in order."""
+
+    EVENTS = "events"
+    CORRECTIONS = "corrections"
+    DEAD_LETTERS = "dead_letters"
+    LEDGER = "ledger"
+    COMMIT = "commit"
+
+    TICKS = "ticks"
+    COPIES = "copies"
+
+    OUTCOMES = "outcomes"
+    RUNS = "runs"
+    STATES = "states"
+    CLOCK = "clock"
+    ANSWERS = "answers"
+
+    FREEZE = "freeze"
+    CLOSE = "close"
+    CLOSED = "closed"
+
+    RATE = "rate"
+
+    FINALISE = "finalise"
+    FINALISED = "finalised"
+
+    NUMBER = "number"
+
+    PUBLISH = "publish"
+    FINAL = "final"
+
+
+INGESTION = (Step.EVENTS, Step.CORRECTIONS, Step.DEAD_LETTERS, Step.LEDGER, Step.COMMIT)
+BILLING = tuple(step for step in Step if step not in INGESTION)
+
+
+class CrashPoint:
+    """Kills this process at a named place; at most once, as there is no twice."""
+
+    def __init__(self, place: str = "") -> None:
+        self._step, self._when, self._left = "", "", 0
+        if place:
+            self._step, self._when, count = place.split(":")
+            self._left = int(count)
+
+    @contextmanager
+    def around(self, step: Step) -> Iterator[None]:
+        """Dies on the way in or on the way out, if that is the place."""
+        self._at(step, "before")
+        yield
+        self._at(step, "after")
+
+    def _at(self, step: Step, when: str) -> None:
+        if (step, when) == (self._step, self._when):
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
