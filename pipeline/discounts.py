@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from schemas.discount import Discount, DiscountPart, unknown_charges
 from schemas.money import Currency, allocate, round_money
-from schemas.quantity import HUNDRED, ZERO, exact, exactly
+from schemas.quantity import HUNDRED, ZERO, exactly, not_negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def discount_amount(amount: Decimal, discounts: Sequence[Discount], currency: Cu
     Each step is rounded; what exceeds the amount is lost. Raises ValueError for a negative amount and for a fixed
     discount in another currency.
     """
-    rest = _not_negative(amount, "amount")
+    rest = not_negative(amount, "amount")
     parts = []
     for discount in in_order(discounts, currency):
         taken = taken_by(discount, rest, currency)
@@ -49,7 +49,7 @@ def discount_lines(
     Each is taken from what is left of all lines that it covers, rounded once, and allocated with that as weights: a
     line never falls below 0, and a line that is not covered stays as it is.
     """
-    rests = [_not_negative(rest, f"lines[{index}]") for index, (_, rest) in enumerate(lines)]
+    rests = [not_negative(rest, f"lines[{index}]") for index, (_, rest) in enumerate(lines)]
     parts: list[list[DiscountPart]] = [[] for _ in lines]
     for discount in in_order(discounts, currency):
         weights = [
@@ -84,13 +84,3 @@ def refuse_unknown_charges(discounts: Sequence[Discount], charges: Iterable[str]
     for index, discount in enumerate(discounts):
         for place, charge in unknown_charges(discount.applies_to, known):
             raise ValueError(f"discounts[{index}].applies_to[{place}]: no charge {charge!r}")
-
-
-def _not_negative(amount: Decimal, name: str) -> Decimal:
-    try:
-        number = exact(amount)
-    except ValueError as fault:
-        raise ValueError(f"{name}: {fault}") from None
-    if number < 0:
-        raise ValueError(f"{name}: must be at least 0, not {number}")
-    return number

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from schemas.money import Currency, allocate, round_money
 from schemas.period import Moment
-from schemas.quantity import HUNDRED, ONE, ZERO, exact, exactly
+from schemas.quantity import HUNDRED, ONE, ZERO, exactly, not_negative
 from schemas.tax import AppliedTax, Exemption, TaxGroup, TaxRate
 
 GroupKey = tuple[Decimal, Exemption | None]
@@ -26,6 +26,9 @@ class Taxable:
     @property
     def bases(self) -> Iterator[tuple[AppliedTax, Decimal]]:
         """Each tax with the factor of its base: 1, and for a compound one also the taxes listed before it."""
+        if len(self.taxes) == 1:
+            yield self.taxes[0], ONE
+            return
         before = ZERO
         for tax in self.taxes:
             base = ONE + before if tax.compound else ONE
@@ -69,7 +72,7 @@ def tax_lines(lines: Sequence[Taxable], currency: Currency) -> Taxes:
     base; equal percentages share a group. Raises ValueError for a negative or inexact net.
     """
     zero = Decimal((0, (0,), -currency.minor_units))
-    gross = [_checked(line.net, index) for index, line in enumerate(lines)]
+    gross = [not_negative(line.net, f"lines[{index}].net") for index, line in enumerate(lines)]
     sums = _Sums()
     _add_exclusive(sums, lines, currency)
     contained = _add_inclusive(sums, lines, currency)
@@ -84,7 +87,7 @@ def _add_exclusive(sums: _Sums, lines: Sequence[Taxable], currency: Currency) ->
     for index, line in enumerate(lines):
         for tax, base in () if line.inclusive else line.bases:
             weights = bases.setdefault((tax.percentage, tax.exemption), {})
-            weights[index] = weights.get(index, ZERO) + line.net * base
+            weights[index] = weights.get(index, ZERO) + (line.net if base is ONE else line.net * base)
     for (percentage, exemption), weights in bases.items():
         taxable = sum(weights.values(), ZERO)
         tax_of_group = round_money(taxable * percentage / HUNDRED, currency)
@@ -132,13 +135,3 @@ def taxes_at(
 def exempt(reason: Exemption) -> tuple[AppliedTax, ...]:
     """What replaces all taxes of an exempt line: a group of rate 0 with the reason, never a missing group."""
     return (AppliedTax("", ZERO, exemption=reason),)
-
-
-def _checked(net: Decimal, index: int) -> Decimal:
-    try:
-        number = exact(net)
-    except ValueError as fault:
-        raise ValueError(f"lines[{index}].net: {fault}") from None
-    if number < 0:
-        raise ValueError(f"lines[{index}].net: must be at least 0, not {number}")
-    return number

@@ -81,10 +81,11 @@ def totals(
     note) or not rounded, for another currency, and for a discount or grant limited to a charge that `charges` lacks.
     """
     _refuse(lines, currency, discounts, grants, charges)
+    zero = Decimal((0, (0,), -currency.minor_units))
     parts = _discounted(lines, discounts, currency)
-    gifts, gift_parts = credits.discount_by_grants(_payables(lines, parts), grants, currency)
-    parts = [(*own, *gift) for own, gift in zip(parts, gift_parts, strict=True)]
-    rests = [line.amount - _sum(held) for line, held in zip(lines, parts, strict=True)]
+    gifts, parts = _gifted(lines, parts, grants, currency)
+    taken = [sum((part.amount for part in held), zero) for held in parts]
+    rests = [line.amount - off for line, off in zip(lines, taken, strict=True)]
     taxables = [
         Taxable(rest, line.taxes if exemption is None else exempt(exemption), line.inclusive)
         for line, rest in zip(lines, rests, strict=True)
@@ -93,11 +94,10 @@ def totals(
     nets = [
         rest - share if line.inclusive else rest for line, rest, share in zip(lines, rests, taxes.shares, strict=True)
     ]
-    zero = taxes.tax - taxes.tax
-    paid = credits.pay(taxes.total, _payables(lines, parts, nets, taxes.shares), grants, currency)
+    paid = credits.pay(taxes.total, _payables(lines, nets, taxes.shares) if grants else (), grants, currency)
     return Totals(
         subtotal=sum((line.amount for line in lines), zero),
-        discount_total=sum((_sum(held) for held in parts), zero),
+        discount_total=sum(taken, zero),
         net=taxes.net,
         tax=taxes.tax,
         tax_by_rate=taxes.groups,
@@ -105,8 +105,10 @@ def totals(
         credits_applied=taxes.total - paid.due,
         amount_due=paid.due,
         lines=tuple(
-            LineTotals(line.amount, held, zero + _sum(held), net, share, taxable.taxes)
-            for line, held, net, share, taxable in zip(lines, parts, nets, taxes.shares, taxables, strict=True)
+            LineTotals(line.amount, held, off, net, share, taxable.taxes)
+            for line, held, off, net, share, taxable in zip(
+                lines, parts, taken, nets, taxes.shares, taxables, strict=True
+            )
         ),
         credits=(*gifts, *paid.uses),
     )
@@ -132,6 +134,8 @@ def _refuse(
 
 def _discounted(lines: Sequence[Line], found: Sequence[Discount], currency: Currency) -> list[tuple[DiscountPart, ...]]:
     """What each discount takes off each line: discounts of the lines first, then of the invoice on what is left."""
+    if not found and not any(line.discounts for line in lines):
+        return [()] * len(lines)
     of_lines = [discount for discount in found if discount.scope == "line"]
     own = [
         discounts.discount_amount(
@@ -145,22 +149,16 @@ def _discounted(lines: Sequence[Line], found: Sequence[Discount], currency: Curr
     return [(*first.parts, *second.parts) for first, second in zip(own, shared, strict=True)]
 
 
-def _payables(
-    lines: Sequence[Line],
-    parts: Sequence[Sequence[DiscountPart]],
-    nets: Sequence[Decimal] | None = None,
-    shares: Sequence[Decimal] | None = None,
-) -> list[Payable]:
-    return [
-        Payable(
-            line.charge,
-            line.amount - _sum(held) if nets is None else nets[index],
-            line.moment,
-            ZERO if shares is None else shares[index],
-        )
-        for index, (line, held) in enumerate(zip(lines, parts, strict=True))
-    ]
+def _gifted(
+    lines: Sequence[Line], parts: list[tuple[DiscountPart, ...]], grants: Sequence[CreditGrant], currency: Currency
+) -> tuple[tuple[CreditUse, ...], list[tuple[DiscountPart, ...]]]:
+    """What grants that are a discount give, and the discounts of each line with it."""
+    if not grants:
+        return (), parts
+    nets = [line.amount - sum((part.amount for part in held), ZERO) for line, held in zip(lines, parts, strict=True)]
+    uses, given = credits.discount_by_grants(_payables(lines, nets, [ZERO] * len(lines)), grants, currency)
+    return uses, [(*held, *gift) for held, gift in zip(parts, given, strict=True)]
 
 
-def _sum(parts: Sequence[DiscountPart]) -> Decimal:
-    return sum((part.amount for part in parts), ZERO)
+def _payables(lines: Sequence[Line], nets: Sequence[Decimal], shares: Sequence[Decimal]) -> list[Payable]:
+    return [Payable(line.charge, net, line.moment, share) for line, net, share in zip(lines, nets, shares, strict=True)]

@@ -61,6 +61,19 @@ def exact(value: object) -> Decimal:
     return number
 
 
+def not_negative(value: object, name: str) -> Decimal:
+    """An exact number of at least 0. Raises ValueError, beginning with the name of the field, for anything else."""
+    if isinstance(value, Decimal) and value.is_finite() and value >= 0 and value.adjusted() < MAX_MAGNITUDE:
+        return value
+    try:
+        number = exact(value)
+    except ValueError as fault:
+        raise ValueError(f"{name}: {fault}") from None
+    if number < 0:
+        raise ValueError(f"{name}: must be at least 0, not {number}")
+    return number
+
+
 def _parsed(value: int | str) -> Decimal:
     if isinstance(value, str) and (value != value.strip() or "_" in value):
         raise ValueError(f'must be a decimal such as "12.50", not {value!r}')
