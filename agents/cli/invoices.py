@@ -42,7 +42,7 @@ def invoices(
     connection.close()
     screen = Screen(json_only=as_json)
     if as_json:
-        screen.document(rows)
+        screen.document([{name: _plain(value) for name, value in row.items()} for row in rows])
         raise typer.Exit(OK)
     columns = ("number", "customer", "period", "status", ">total", ">due", "currency", "issued", "id")
     screen.table("invoices", columns, [
@@ -52,6 +52,14 @@ def invoices(
         for row in rows
     ])  # fmt: skip
     screen.say(_as_of(rows))
+
+
+def _plain(value: object) -> object:
+    from decimal import Decimal
+
+    from schemas.quantity import plain
+
+    return plain(value) if isinstance(value, Decimal) else value
 
 
 def _money(amount: object) -> str:

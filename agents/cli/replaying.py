@@ -27,6 +27,7 @@ from schemas.invoice import Invoice
 
 KEY = ("subscription", "meter", "meter_version", "period_start", "period_end", "grp")
 VALUES = ("events", "invalid", "value", "fingerprint")
+ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,7 @@ def _by_close(documents: Sequence[StoredInvoice]) -> Mapping[str, Sequence[Store
 
 def _record_differences(record: str, frozen: Frozen) -> Iterator[str]:
     again = frozen.closed.model_dump_json()
-    if record != again:
-        yield from (f"record: {said}" for said in json_differences(json.loads(record), json.loads(again)))
+    yield from (f"record: {said}" for said in text_differences(record, again))
 
 
 def _row_differences(stored: Sequence[dict[str, Any]], frozen: Frozen) -> Iterator[str]:
@@ -128,20 +128,30 @@ def _document(stored: StoredInvoice | None, again: Invoice | None) -> Verdict:
 
 
 def _byte_differences(stored: StoredInvoice, replayed: Invoice) -> Iterator[str]:
-    text = canonical_json(replayed.model_dump(mode="json")).decode()
-    if text != stored.document:
-        yield from json_differences(json.loads(stored.document), json.loads(text))
+    yield from text_differences(stored.document, canonical_json(replayed.model_dump(mode="json")).decode())
     if replayed.sha256() != stored.sha256:
         yield f"sha256: stored {stored.sha256}, replayed {replayed.sha256()}"
+
+
+def text_differences(stored: str, again: str) -> Iterator[str]:
+    """Where two JSON texts differ, by path; nothing only if they are the same bytes."""
+    if stored == again:
+        return
+    found = list(json_differences(json.loads(stored), json.loads(again)))
+    yield from found or ["the same content in other bytes: order of keys, spaces or spelling of numbers"]
 
 
 def json_differences(stored: Any, again: Any, path: str = "") -> Iterator[str]:
     """Where two JSON documents differ, by path."""
     if isinstance(stored, dict) and isinstance(again, dict):
         for name in sorted(stored.keys() | again.keys()):
-            yield from json_differences(stored.get(name), again.get(name), f"{path}.{name}".lstrip("."))
+            yield from json_differences(stored.get(name, ABSENT), again.get(name, ABSENT), f"{path}.{name}".lstrip("."))
     elif isinstance(stored, list) and isinstance(again, list) and len(stored) == len(again):
         for index, (one, other) in enumerate(zip(stored, again, strict=True)):
             yield from json_differences(one, other, f"{path}[{index}]")
     elif stored != again:
-        yield f"{path}: stored {json.dumps(stored)}, replayed {json.dumps(again)}"
+        yield f"{path}: stored {_text(stored)}, replayed {_text(again)}"
+
+
+def _text(value: Any) -> str:
+    return "nothing" if value is ABSENT else json.dumps(value)
