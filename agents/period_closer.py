@@ -17,7 +17,8 @@ from agents.catalogue import CatalogueLog
 from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
 from agents.logs import Logs
-from agents.store.billing import BillingStore, UsageRow
+from agents.store.billing import BillingStore
+from agents.store.metered_usage import UsageRow
 from agents.store.reconciliation import ReconciliationStore
 from agents.topics import CATALOGUE, COMMANDS, PERIODS
 from schemas.catalogue_entry import Catalogue, MeterEntry

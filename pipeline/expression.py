@@ -2,14 +2,15 @@
 
 Values are integers of 10^-12 (`pipeline.scaled`). Each product and quotient is rounded to twelve decimals, half away
 from zero, from left to right as written. No value: a measure that is missing or no number, a division by zero, an
-intermediate result of 10^26 or more, or a result of 10^15 or more. Source: rating.md §9, "Invalid values".
+intermediate result beyond Decimal(38, 12), about 1.7 × 10^26, or a result of 10^15 or more. Source: rating.md §9,
+"Invalid values".
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.scaled import LIMIT, UNIT, VALUE_LIMIT, quotient, scaled
+from pipeline.scaled import UNIT, VALUE_LIMIT, quotient, scaled, storable
 from schemas.expression import Expression, Measure, Number, Operator
 
 Measured = Callable[[str], int | None]
@@ -31,7 +32,7 @@ def _worth(expression: Expression, measured: Measured) -> int | None:
     if left is None or right is None:
         return None
     result = _combined(expression.operator, left, right)
-    return result if result is not None and abs(result) < LIMIT else None
+    return result if result is not None and storable(result) else None
 
 
 def _combined(operator: Operator, left: int, right: int) -> int | None:

@@ -2,7 +2,8 @@
 
 The texts stand on a source of rows `type, subject, ts, k_partition, k_offset, d`, where `d` is the payload with exact
 numbers (`if(exact = '', data, exact)`). Sealing, closing and the current view all use them, so they cannot disagree;
-`aggregation` says the same in Python. Names of dimensions and types come from a checked catalogue and are quoted here.
+`pipeline.aggregation` says the same in Python and property tests hold both to the same answers. Every text is complete
+in itself. Names of dimensions and types come from a checked catalogue and are quoted here.
 """
 
 from __future__ import annotations
@@ -10,71 +11,102 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from schemas.meter import Meter
+from pipeline.scaled import DECIMALS, NUMBER_PATTERN
+from pipeline.sql_expression import DECIMAL, below_limit, expression_sql, quoted
+from schemas.meter import COMPARES_TEXTS, Meter
 
-# What a value may look like as text. JSON numbers reach us in their shortest form, so an exponent is possible.
-NUMBER = r"^-?[0-9]{1,40}([.][0-9]{1,40})?([eE][+-]?[0-9]{1,3})?$"
-LIMIT = "1000000000000000"
+__all__ = ["MeterSql", "meter_sql", "quoted"]
+
+# Texts that a payload's object, list, negative zero or tiny number may have: only then its kind is looked at.
+ODD = r"^[{\[]|^-0$|^-?[0-9.]+e-"
 
 
 @dataclass(frozen=True, slots=True)
 class MeterSql:
-    """A meter's parts as SQL expressions over the source of rows."""
+    """A meter's parts as SQL expressions over the source of rows.
+
+    `value` is Decimal(38, 12): 0 where `valid` is 0, 1 for a count, 0 for a member of a unique count. `member` is the
+    text that a unique count compares, empty where `valid` is 0; `adds` is 0 where it is removed.
+    """
 
     where: str
     group: str
     valid: str
     value: str
-
-
-def quoted(text: str) -> str:
-    """A SQL string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    member: str = "''"
+    adds: str = "toUInt8(1)"
 
 
 def meter_sql(meter: Meter) -> MeterSql:
-    """The expressions of a meter. `value` is Decimal(38, 12); 1 for a count, 0 where `valid` is 0."""
+    """The expressions of a meter."""
+    fields = _Fields(_names(meter))
     conditions = [f"type IN ({', '.join(quoted(kind) for kind in meter.event_types)})"]
-    conditions += [_any_of(dimension, allowed) for dimension, allowed in meter.match.items()]
-    conditions += [f"NOT ({_all_of(entry)})" for entry in meter.exclude]
-    if meter.value is None:
-        valid, value = "toUInt8(1)", "toDecimal128(1, 12)"
-    else:
-        number = f"toDecimal128OrNull({_number_text(meter.value)}, 12)"
-        valid = f"toUInt8(ifNull(abs({number}) < {LIMIT}, 0))"
-        value = f"if({valid}, assumeNotNull({number}), toDecimal128(0, 12))"
-    return MeterSql(where=" AND ".join(conditions), group=_group(meter.group_by), valid=valid, value=value)
+    conditions += [fields.any_of(dimension, allowed) for dimension, allowed in meter.match.items()]
+    conditions += [f"NOT ({fields.all_of(entry)})" for entry in meter.exclude]
+    where, group = " AND ".join(conditions), fields.group(meter.group_by)
+    if meter.aggregation in COMPARES_TEXTS:
+        return _members(meter, fields, where, group)
+    if meter.expression is None:
+        return MeterSql(where, group, "toUInt8(1)", f"toDecimal128(1, {DECIMALS})")
+    number = expression_sql(meter.expression, fields.number)
+    return MeterSql(where, group, f"toUInt8(isNotNull({number}))", f"ifNull({number}, toDecimal128(0, {DECIMALS}))")
 
 
-def _text(dimension: str) -> str:
-    return f"JSONExtractString(d, {quoted(dimension)})"
+def _names(meter: Meter) -> tuple[str, ...]:
+    operation = (meter.operation,) if meter.aggregation in COMPARES_TEXTS else ()
+    return tuple(dict.fromkeys((*meter.dimensions, *meter.measures, *operation)))
 
 
-def _absent(dimension: str) -> str:
-    return f"(JSONType(d, {quoted(dimension)}) = 'Null' OR NOT JSONHas(d, {quoted(dimension)}))"
+def _members(meter: Meter, fields: _Fields, where: str, group: str) -> MeterSql:
+    member, operation = fields.text(meter.measures[0]), f"ifNull({fields.text(meter.operation)}, 'add')"
+    valid = f"toUInt8(isNotNull({member}) AND {operation} IN ('add', 'remove'))"
+    return MeterSql(
+        where, group, valid, "toDecimal128(0, 12)",
+        member=f"if({valid}, ifNull({member}, ''), '')", adds=f"toUInt8({operation} != 'remove')",
+    )  # fmt: skip
 
 
-def _number_text(measure: str) -> str:
-    return f"if(match({_text(measure)}, {quoted(NUMBER)}), {_text(measure)}, '')"
+class _Fields:
+    """The fields of the payload that a meter needs, read in one pass: of a repeated name the first."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        listed = ", ".join(f"{_identifier(name)} Nullable(String)" for name in names)
+        self._all = f"JSONExtract(d, {quoted(f'Tuple({listed})')})"
+
+    def raw(self, name: str) -> str:
+        """The text of a field as read: JSON where it is no text."""
+        return f"tupleElement({self._all}, {self._names.index(name) + 1})"
+
+    def text(self, name: str) -> str:
+        """The text by which a field is compared; NULL if it has none."""
+        raw, kind = self.raw(name), f"JSONType(d, {quoted(name)})"
+        return (
+            f"if(ifNull(match({raw}, {quoted(ODD)}), 0), multiIf({kind} IN ('Object', 'Array'), NULL, "
+            f"{kind} = 'Double', toString(toDecimal128OrNull({raw}, {DECIMALS})), {raw}), {raw})"
+        )
+
+    def number(self, name: str) -> str:
+        """The value of a field: Decimal(38, 12) below 10^15, rounded half away from zero; NULL if it has none."""
+        text = f"if(ifNull(match({self.raw(name)}, {quoted(f'^({NUMBER_PATTERN})$')}), 0), {self.raw(name)}, '')"
+        rounded = f"round(toDecimal128OrNull({text}, {DECIMALS + 1}), {DECIMALS})"
+        return below_limit(f"accurateCastOrNull({rounded}, '{DECIMAL}')")
+
+    def any_of(self, dimension: str, allowed: Sequence[str | None]) -> str:
+        """Whether a dimension has one of the values; None is "absent"."""
+        listed = ", ".join(quoted(value) for value in allowed if value is not None)
+        choices = [f"ifNull({self.text(dimension)} IN ({listed}), 0)"] if listed else []
+        choices += [f"isNull({self.text(dimension)})"] if None in allowed else []
+        return f"({' OR '.join(choices)})"
+
+    def all_of(self, entry: Mapping[str, Sequence[str | None]]) -> str:
+        """Whether every dimension of an entry has one of its values."""
+        return " AND ".join(self.any_of(dimension, allowed) for dimension, allowed in entry.items())
+
+    def group(self, dimensions: Sequence[str]) -> str:
+        """The values of dimensions as a JSON array; null where one is absent."""
+        return f"toJSONString([{', '.join(self.text(name) for name in dimensions)}])" if dimensions else "'[]'"
 
 
-def _any_of(dimension: str, allowed: Sequence[str | None]) -> str:
-    choices = []
-    values = [value for value in allowed if value is not None]
-    if values:
-        listed = ", ".join(quoted(value) for value in values)
-        choices.append(f"(NOT {_absent(dimension)} AND {_text(dimension)} IN ({listed}))")
-    if None in allowed:
-        choices.append(_absent(dimension))
-    return f"({' OR '.join(choices)})"
-
-
-def _all_of(entry: Mapping[str, Sequence[str | None]]) -> str:
-    return " AND ".join(_any_of(dimension, allowed) for dimension, allowed in entry.items())
-
-
-def _group(dimensions: Sequence[str]) -> str:
-    if not dimensions:
-        return "'[]'"
-    values = ", ".join(f"if({_absent(dimension)}, NULL, {_text(dimension)})" for dimension in dimensions)
-    return f"toJSONString([{values}])"
+def _identifier(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"

@@ -1,8 +1,8 @@
 """Quantities as integers of 10^-12: what makes Python and ClickHouse agree to the last digit.
 
 A quantity has twelve decimals. Sums and differences of such integers are exact; a product or a quotient is rounded
-once, half away from zero. A value of an event is below 10^15, an intermediate result and a quantity below 10^26: what
-is beyond is an error, never a wrapped number. `Decimal(38, 12)` in ClickHouse holds the same integers.
+once, half away from zero. A value of an event is below 10^15, a quantity below 10^26, an intermediate result is what
+ClickHouse stores as `Decimal(38, 12)`: 127 bits. What is beyond has no value or is an error, and is never wrapped.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ DECIMALS = 12
 UNIT: int = 10**DECIMALS
 VALUE_LIMIT: int = 10**15 * UNIT
 LIMIT: int = 10**26 * UNIT
+_STORED_BITS = 127
 
 NUMBER_PATTERN = r"-?[0-9]{1,40}([.][0-9]{1,40})?([eE][+-]?[0-9]{1,3})?"
 """What a number may look like as text; digits are ASCII."""
@@ -50,6 +51,11 @@ def value_of_number(number: Decimal) -> int | None:
         return None
     value = scaled(number)
     return value if abs(value) < VALUE_LIMIT else None
+
+
+def storable(value: int) -> bool:
+    """Whether ClickHouse can store a number of units of 10^-12 as Decimal(38, 12): up to about 1.7 × 10^26."""
+    return -(1 << _STORED_BITS) <= value < 1 << _STORED_BITS
 
 
 def quotient(numerator: int, denominator: int) -> int:

@@ -9,29 +9,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from string import Template
 from typing import Any
 
 from agents.store.connection import Connection, query_text
-from pipeline.meter_sql import meter_sql, quoted
+from agents.store.metered_usage import UsageReader, UsageRow
+from pipeline.usage_sql import Frame
 from schemas.command import Attribution, CommandOutcome
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
 from schemas.meter import Meter
 from schemas.period import Period
-from schemas.tick import ATTRIBUTIONS, USAGE, Tick
-
-
-@dataclass(frozen=True, slots=True)
-class UsageRow:
-    """Usage of one customer, meter and group in one served span, as of a vector."""
-
-    customer: str
-    group: tuple[str | None, ...]
-    events: int
-    invalid: int
-    value: Decimal
-    fingerprint: int
+from schemas.tick import USAGE, Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +34,7 @@ class BillingStore:
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
+        self._usage = UsageReader(connection)
 
     # -- ticks ---------------------------------------------------------------------------------------------------
 
@@ -178,23 +166,14 @@ class BillingStore:
         rows = self._db.tuples(query_text("open_runs"), {"partitions": list(partitions)})
         return tuple(BillingRun.model_validate_json(row[0]) for row in rows)
 
-    def run_usage(self, tick: Tick, revision: int, span: Period, meter: Meter) -> tuple[UsageRow, ...]:
-        """Usage of a meter in a served span, for each customer whose run at the tick bills that span."""
-        parts = meter_sql(meter)
-        types = ", ".join(quoted(kind) for kind in meter.event_types)
-        sql = Template(query_text("run_usage")).substitute(
-            group=parts.group,
-            valid=parts.valid,
-            value=parts.value,
-            where=parts.where,
-            counted_events=Template(query_text("counted_events")).substitute(types=types, subjects="1"),
-            attributions_as_of=query_text("attributions_as_of"),
-        )
-        rows = self._db.tuples(sql, {
-            "tick": tick.number, "revision": revision, "starts": span.start, "ends": span.end,
-            "usage": list(tick.vector.of(USAGE)), "attributions": tick.vector.end(ATTRIBUTIONS, 0),
-        })  # fmt: skip
-        return tuple(UsageRow(row[0], tuple(json.loads(row[1])), *row[2:]) for row in rows)
+    def run_usage(
+        self, tick: Tick, revision: int, span: Period, meter: Meter, *, frame: Frame | None = None
+    ) -> tuple[UsageRow, ...]:
+        """Usage of a meter in a served span, for each customer whose run at the tick bills that span.
+
+        A `frame` adds the zone, the full period and the windows; prorated meters need the first two.
+        """
+        return self._usage.run_usage(tick, revision, meter, frame or Frame(span))
 
     def insert_period_usage(self, rows: Sequence[Sequence[object]]) -> None:
         """Freezes usage under its close ids; columns as `PERIOD_USAGE_COLUMNS`."""

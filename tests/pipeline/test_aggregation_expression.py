@@ -33,6 +33,7 @@ def worth(text: str, **measures: object) -> str | None:
         ("a / 2", {"a": Decimal("-0.000000000001")}, "-0.000000000001"),
         ("a * b", {"a": "0.0000001", "b": "0.0000001"}, "0"),
         ("a * b / c", {"a": 10**13, "b": 10**12, "c": 10**12}, "10000000000000"),  # between: 10^25
+        ("a * b / c", {"a": 17 * 10**13, "b": 10**12, "c": 10**13}, "17000000000000"),  # between: 1.7 x 10^26
     ],
 )
 def test_the_value_of_an_expression(text: str, measures: dict[str, object], expected: str) -> None:
@@ -50,7 +51,7 @@ def test_the_value_of_an_expression(text: str, measures: dict[str, object], expe
         ("a + b", {"a": 1, "b": "many"}),
         ("a + b", {"a": 1, "b": [2]}),
         ("a * b", {"a": 10**8, "b": 10**7}),  # 10^15: no value of an event
-        ("a * b / c", {"a": 10**14, "b": 10**12, "c": 10**13}),  # between: 10^26, although the result is 10^13
+        ("a * b / c", {"a": 2 * 10**14, "b": 10**12, "c": 10**14}),  # between: 2 x 10^26, the result would be 2 x 10^12
     ],
 )
 def test_division_by_zero_a_missing_measure_or_too_much_is_no_value(text: str, measures: dict[str, object]) -> None:

@@ -1,0 +1,48 @@
+"""Arithmetic over measures as ClickHouse SQL, digit for digit what `pipeline.expression` computes.
+
+Each operation is done in Decimal(76), where nothing that two operands can give wraps, rounded to twelve decimals and
+cast back to Decimal(38, 12), which is NULL when it does not fit. NULL goes on as NULL, and so does a division by zero.
+Every operand is written once, so a text grows with its expression and no faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipeline.scaled import DECIMALS, UNIT, VALUE_LIMIT
+from schemas.expression import Expression, Measure, Number
+
+DECIMAL = f"Decimal(38, {DECIMALS})"
+
+
+def quoted(text: str) -> str:
+    """A SQL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def expression_sql(expression: Expression, measure: Callable[[str], str]) -> str:
+    """The value of an expression for an event, Nullable(Decimal(38, 12)); `measure` writes that of a field."""
+    return below_limit(_worth(expression, measure))
+
+
+def below_limit(value: str) -> str:
+    """The value if it is below 10^15, else NULL."""
+    return f"if(abs({value}) < {VALUE_LIMIT // UNIT}, {value}, NULL)"
+
+
+def _worth(expression: Expression, measure: Callable[[str], str]) -> str:
+    if isinstance(expression, Number):
+        return f"toDecimal128('{expression.value}', {DECIMALS})"
+    if isinstance(expression, Measure):
+        return measure(expression.name)
+    left, right = _worth(expression.left, measure), _worth(expression.right, measure)
+    if expression.operator == "/":
+        # One decimal more than is kept: the quotient is cut there, and half away from zero needs no further digit.
+        divided = f"{_wide(left, DECIMALS + 1)} / nullIf({_wide(right)}, 0)"
+    else:
+        divided = f"{_wide(left)} {expression.operator} {_wide(right)}"
+    return f"accurateCastOrNull(round({divided}, {DECIMALS}), '{DECIMAL}')"
+
+
+def _wide(value: str, decimals: int = DECIMALS) -> str:
+    return f"CAST({value}, 'Nullable(Decimal(76, {decimals}))')"

@@ -1,0 +1,175 @@
+"""What a meter makes of the events of each customer and group, as ClickHouse SQL: `pipeline.aggregation` in the store.
+
+All aggregations are computed from raw events as of a vector, at any boundary and in any zone; nothing is approximated.
+Sealed panes keep what can be added up (events, sum); `count` and `sum` may be read from them, `min`, `max`, `avg`,
+`latest`, `unique_count`, `weighted_sum`, `percentile` and the prorated ones may not. Results are Int256 in units of
+10^-12, made Decimal(38, 12) by a cast that raises from 10^26.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pipeline.proration import days
+from pipeline.scaled import LIMIT, UNIT, scaled
+from pipeline.sql_expression import DECIMAL, quoted
+from pipeline.windows import windows_of
+from schemas.meter import COMPARES_TEXTS, Meter
+from schemas.period import Period
+from schemas.price import Window
+from schemas.quantity import ZERO
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""No event is earlier: where carried state begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A served span, the calendar that it is seen in, and the windows that are asked for (or none)."""
+
+    span: Period
+    time_zone: str = "UTC"
+    full_period: Period | None = None
+    window: Window | None = None
+    anchor: datetime | None = None
+
+    def labelled(self) -> tuple[tuple[Period | None, Period], ...]:
+        """Each window, and the part of it that is served; the whole span without windows."""
+        if self.window is None:
+            return ((None, self.span),)
+        found = windows_of(self.window, self.span, self.time_zone, anchor=self.anchor)
+        return tuple((window, window.intersection(self.span)) for window in found)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSql:
+    """The parts of `run_usage.sql` and `run_members.sql` that depend on the meter and the frame.
+
+    `spans` gives each row `from_ms` and `to_ms`; `member` is the value per member of a unique count.
+    """
+
+    reads_from: datetime
+    spans: str
+    value: str
+    member: str = ""
+
+
+def usage_sql(meter: Meter, frame: Frame) -> UsageSql:
+    """The parts for a meter and a frame. Raises ValueError for an unknown zone or window."""
+    spans = [(to_ms(part.start), to_ms(part.end)) for _, part in frame.labelled()]
+    reads_from = EARLIEST if meter.carry_over else frame.span.start
+    full = max(1, days(frame.full_period or frame.span, frame.time_zone))
+    where = _Span(frame.time_zone, full)
+    columns = _columns(spans, carried=meter.carry_over)
+    if meter.aggregation in COMPARES_TEXTS:
+        prorated = meter.aggregation == "prorated_unique_count"
+        value = _quotient(f"sum(served) * {UNIT}", str(full)) if prorated else f"toInt256(sum(served)) * {UNIT}"
+        return UsageSql(reads_from, columns, decimal_sql(value), where.days_there() if prorated else _LAST_ADDS)
+    return UsageSql(reads_from, columns, _value(meter, where))
+
+
+def decimal_sql(value: str) -> str:
+    """An Int256 in units of 10^-12 as Decimal(38, 12); raises in the server from 10^26 instead of wrapping."""
+    refusal = "'a quantity is 10^26 or more'"
+    return f"reinterpret(toInt128(({value} AS exact) + throwIf(abs(exact) >= {_whole(LIMIT)}, {refusal})), '{DECIMAL}')"
+
+
+def sum_sql(value: str, condition: str = "1") -> str:
+    """The exact sum of Decimal(38, 12): Int256 in units of 10^-12. A sum of Decimal128 itself would wrap silently."""
+    return f"sumIf(toInt256(reinterpretAsInt128({value})), {condition})"
+
+
+_LAST_ADDS = "argMax(adds, (at, k_offset, k_partition))"
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Local days of a span `from_ms`–`to_ms`, and of the full period."""
+
+    time_zone: str
+    full: int
+
+    def day(self, ms: str) -> str:
+        """The number of the local day of a moment."""
+        return f"toInt32(toDate32(fromUnixTimestamp64Milli({ms}, {quoted(self.time_zone)})))"
+
+    def days_there(self) -> str:
+        """Local days on which a member was there: addition and removal count, every day once."""
+        log = "arraySort(groupArray((at, k_offset, k_partition, adds))) AS log"
+        opening = f"arrayFilter(x -> x.1 < from_ms, ({log}))"
+        there = f"if(tupleElement(({opening} AS earlier)[-1], 4), [({self.day('from_ms')}, toUInt8(1))], [])"
+        inside = f"arrayMap(x -> ({self.day('x.1')}, x.4), arrayFilter(x -> x.1 >= from_ms, log))"
+        changes = f"(arrayConcat({there}, {inside}) AS changes)"
+        until = f"arrayPushBack(arrayPopFront(arrayMap(x -> x.1, {changes})), {self.day('to_ms')})"
+        served = f"arrayMap((x, until) -> if(x.2, range(x.1, until + 1), []), changes, {until})"
+        return f"length(arrayFilter(x -> x < {self.day('to_ms')}, arrayDistinct(arrayFlatten({served}))))"
+
+
+def _value(meter: Meter, span: _Span) -> str:
+    total = sum_sql("value", "valid")
+    if meter.aggregation == "count":
+        return "toDecimal128(countIf(inside), 12)"
+    if meter.aggregation == "sum":
+        return decimal_sql(total)
+    if meter.aggregation in ("min", "max"):
+        return f"{meter.aggregation}If(value, valid)"
+    if meter.aggregation == "latest":
+        return "argMaxIf(value, (at, k_offset, k_partition), valid)"
+    if meter.aggregation == "avg":
+        return decimal_sql(_quotient(total, "greatest(countIf(valid), 1)"))
+    return decimal_sql(_weighted(meter, span) if meter.aggregation != "percentile" else _percentile(meter))
+
+
+def _weighted(meter: Meter, span: _Span) -> str:
+    """Values weighted by elapsed milliseconds or by local days; carried ones by the whole span."""
+    if meter.aggregation == "prorated_sum":
+        last = span.day("to_ms")
+        weight = f"{last} - if(inside, {span.day('at')}, {span.day('from_ms')})"
+        return _quotient(f"sumIf({_INTEGER} * ({weight}), valid)", str(span.full))
+    initial = _whole(scaled(meter.initial_value or ZERO))
+    changes = f"sumIf({_INTEGER} * (to_ms - if(inside, at, from_ms)), valid)"
+    return _quotient(f"{initial} * (to_ms - from_ms) + {changes}", "greatest(to_ms - from_ms, 1)")
+
+
+def _percentile(meter: Meter) -> str:
+    """Rank p ÷ 100 × (n − 1) of the sorted values, linear between neighbours; 0 without values."""
+    hundred = _whole(100 * UNIT)
+    values = f"(arraySort(groupArrayIf({_INTEGER}, valid)) AS sorted)"
+    rank = f"({_whole(scaled(meter.p or ZERO))} * toInt64(greatest(length({values}), 1) - 1) AS rank)"
+    below = f"(sorted[toInt64(intDiv({rank}, {hundred})) + 1] AS below)"
+    above = f"sorted[least(toInt64(intDiv(rank, {hundred})) + 2, toInt64(length(sorted)))]"
+    return _quotient(f"{below} * {hundred} + (rank % {hundred}) * ({above} - below)", hundred)
+
+
+_INTEGER = "toInt256(reinterpretAsInt128(value))"
+
+
+def _quotient(numerator: str, denominator: str) -> str:
+    """numerator ÷ denominator, rounded half away from zero; the denominator is positive."""
+    top, below = f"({numerator} AS numerator)", f"(toInt256({denominator}) AS denominator)"
+    return f"toInt256(intDiv(2 * abs({top}) + abs({below}), 2 * abs(denominator))) * sign(numerator)"
+
+
+def _columns(spans: Sequence[tuple[int, int]], *, carried: bool) -> str:
+    """Which span an event is in; a carried one is in every span that ends after it."""
+    if len(spans) == 1:
+        return f"toInt64({spans[0][0]}) AS from_ms, toInt64({spans[0][1]}) AS to_ms"
+    if carried:
+        listed = ", ".join(f"({start}, {end})" for start, end in spans)
+        part = f"arrayJoin(arrayFilter(x -> at < x.2, [{listed}])) AS part"
+        return f"{part}, toInt64(part.1) AS from_ms, toInt64(part.2) AS to_ms"
+    starts, ends = ([part[index] for part in spans] for index in (0, 1))
+    return f"toInt64(roundDown(at, {starts})) AS from_ms, toInt64(transform(from_ms, {starts}, {ends}, 0)) AS to_ms"
+
+
+def to_ms(moment: datetime) -> int:
+    """Whole milliseconds since 1970, rounded down."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _whole(number: int) -> str:
+    return f"toInt256('{number}')"
