@@ -8,7 +8,6 @@ Sealed panes keep what can be added up (events, sum); `count` and `sum` may be r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +22,7 @@ from schemas.quantity import ZERO
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_MINUTE = 60_000
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """No event is earlier: where carried state begins."""
 
@@ -60,11 +60,10 @@ class UsageSql:
 
 def usage_sql(meter: Meter, frame: Frame) -> UsageSql:
     """The parts for a meter and a frame. Raises ValueError for an unknown zone or window."""
-    spans = [(to_ms(part.start), to_ms(part.end)) for _, part in frame.labelled()]
     reads_from = EARLIEST if meter.carry_over else frame.span.start
     full = max(1, days(frame.full_period or frame.span, frame.time_zone))
     where = _Span(frame.time_zone, full)
-    columns = _columns(spans, carried=meter.carry_over)
+    columns = _columns(frame, carried=meter.carry_over)
     if meter.aggregation in COMPARES_TEXTS:
         prorated = meter.aggregation == "prorated_unique_count"
         value = _quotient(f"sum(served) * {UNIT}", str(full)) if prorated else f"toInt256(sum(served)) * {UNIT}"
@@ -104,7 +103,7 @@ class _Span:
         there = f"if(tupleElement(({opening} AS earlier)[-1], 4), [({self.day('from_ms')}, toUInt8(1))], [])"
         inside = f"arrayMap(x -> ({self.day('x.1')}, x.4), arrayFilter(x -> x.1 >= from_ms, log))"
         changes = f"(arrayConcat({there}, {inside}) AS changes)"
-        until = f"arrayPushBack(arrayPopFront(arrayMap(x -> x.1, {changes})), {self.day('to_ms')})"
+        until = f"arraySlice(arrayPushBack(arrayMap(x -> x.1, {changes}), {self.day('to_ms')}), 2)"
         served = f"arrayMap((x, until) -> if(x.2, range(x.1, until + 1), []), changes, {until})"
         return f"length(arrayFilter(x -> x < {self.day('to_ms')}, arrayDistinct(arrayFlatten({served}))))"
 
@@ -154,16 +153,27 @@ def _quotient(numerator: str, denominator: str) -> str:
     return f"toInt256(intDiv(2 * abs({top}) + abs({below}), 2 * abs(denominator))) * sign(numerator)"
 
 
-def _columns(spans: Sequence[tuple[int, int]], *, carried: bool) -> str:
+def _columns(frame: Frame, *, carried: bool) -> str:
     """Which span an event is in; a carried one is in every span that ends after it."""
-    if len(spans) == 1:
-        return f"toInt64({spans[0][0]}) AS from_ms, toInt64({spans[0][1]}) AS to_ms"
+    start, end = to_ms(frame.span.start), to_ms(frame.span.end)
+    if frame.window is None:
+        return f"toInt64({start}) AS from_ms, toInt64({end}) AS to_ms"
     if carried:
-        listed = ", ".join(f"({start}, {end})" for start, end in spans)
-        part = f"arrayJoin(arrayFilter(x -> at < x.2, [{listed}])) AS part"
+        part = f"arrayJoin(arrayFilter(x -> at < x.2, {_listed(frame, start, end)})) AS part"
         return f"{part}, toInt64(part.1) AS from_ms, toInt64(part.2) AS to_ms"
-    starts, ends = ([part[index] for part in spans] for index in (0, 1))
+    if frame.window == "minute":
+        begun = f"intDiv(at, {_MINUTE}) * {_MINUTE}"
+        return f"greatest({begun}, {start}) AS from_ms, least({begun} + {_MINUTE}, {end}) AS to_ms"
+    starts, ends = ([to_ms(getattr(part, side)) for _, part in frame.labelled()] for side in ("start", "end"))
     return f"toInt64(roundDown(at, {starts})) AS from_ms, toInt64(transform(from_ms, {starts}, {ends}, 0)) AS to_ms"
+
+
+def _listed(frame: Frame, start: int, end: int) -> str:
+    """The spans as an array. Minutes are the same in every zone of our times, and too many to write down."""
+    if frame.window == "minute":
+        begun = f"range(toInt64({start // _MINUTE}), toInt64({(end - 1) // _MINUTE + 1}))"
+        return f"arrayMap(x -> (greatest(x * {_MINUTE}, {start}), least((x + 1) * {_MINUTE}, {end})), {begun})"
+    return f"[{', '.join(f'({to_ms(part.start)}, {to_ms(part.end)})' for _, part in frame.labelled())}]"
 
 
 def to_ms(moment: datetime) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pipeline.aggregation.events import Reading
 from schemas.period import Period
@@ -23,10 +25,11 @@ class Slice:
     def of(
         cls, readings: Sequence[Reading], span: Period, full_period: Period, time_zone: str, *, carry_over: bool
     ) -> Slice:
-        """The slice of a group's readings; without `carry_over` earlier events do not exist."""
-        opening = [reading for reading in readings if reading.time < span.start] if carry_over else []
-        inside = [reading for reading in readings if span.contains(reading.time)]
-        return cls(opening, inside, span, full_period, time_zone)
+        """The slice of a group's readings, in order of time; without `carry_over` earlier events do not exist."""
+        first = bisect_left(readings, span.start, key=_time)
+        after = bisect_left(readings, span.end, key=_time)
+        opening = readings[:first] if carry_over else ()
+        return cls(opening, readings[first:after], span, full_period, time_zone)
 
     def usable(self) -> Slice:
         """The same without invalid readings."""
@@ -45,3 +48,7 @@ class Slice:
     def values(self) -> list[int]:
         """All values, in units of 10^-12."""
         return [reading.value for reading in self.all if reading.value is not None]
+
+
+def _time(reading: Reading) -> datetime:
+    return reading.time

@@ -1,0 +1,140 @@
+"""One definition, two executions: what ClickHouse says of generated events is what Python says, to the last digit.
+
+Normally two event sets for each of 198 combinations; `--hypothesis-profile=long` (or any profile with more examples) takes as many as it says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import product
+from random import Random
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from agents.store.billing import BillingStore
+from agents.store.connection import Connection
+from agents.store.metered_usage import UsageRow
+from agents.store.usage import UsageStore
+from pipeline.aggregation import MeterRow, aggregate
+from pipeline.usage_block import Record, judge
+from schemas.tick import ATTRIBUTIONS, USAGE, Tick, Vector
+from tests.store.event_sets import AGGREGATIONS, COMBINATIONS, KINDS, ZONES, Batch, Counted, Log, batches, counted
+
+pytestmark = pytest.mark.services
+
+NORMAL_SETS = 2 * COMBINATIONS
+BATCHES_PER_INSERT = 2 * COMBINATIONS
+BROKER_TIME = datetime(2027, 12, 1, tzinfo=UTC)
+Reached = Counter[tuple[str, str, str]]
+
+
+def test_sql_and_python_agree_on_every_aggregation_group_and_zone(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = max(NORMAL_SETS, hypothesis_settings().max_examples)
+    rounds = 1 + sets // 2500
+    per_batch = -(-sets // (rounds * COMBINATIONS))
+    random, log, reached = Random(20271031), Log(), Reached()
+    waiting = list(batches(random, rounds, per_batch))
+    rows = sum(
+        _check(connection, random, log, waiting[first : first + BATCHES_PER_INSERT], reached, tick_number=first + 1)
+        for first in range(0, len(waiting), BATCHES_PER_INSERT)
+    )
+    with capsys.disabled():
+        _print(reached, rows)
+    assert sum(reached.values()) >= sets
+    assert [c for c in product(AGGREGATIONS, KINDS, ZONES) if not reached[c]] == []
+
+
+def _print(reached: Reached, rows: int) -> None:
+    print(f"\n{sum(reached.values())} event sets, {rows} rows; sets per aggregation and kind (fewest in a zone)")
+    for aggregation in AGGREGATIONS:
+        by_zone = {kind: [reached[aggregation, kind, zone] for zone in ZONES] for kind in KINDS}
+        print(f"  {aggregation:22}", *(f"{kind} {sum(found)} ({min(found)})" for kind, found in by_zone.items()))
+
+
+def _check(
+    connection: Connection,
+    random: Random,
+    log: Log,
+    part: Sequence[Batch],
+    reached: Reached,
+    tick_number: int,
+) -> int:
+    records = [log.append(*sent, BROKER_TIME) for batch in part for sent in batch.sent]
+    # The vector leaves out the last records of each partition.
+    ends = tuple(max(0, end - random.randint(0, 3)) for end in log.ends)
+    tick = _store(connection, records, ends, part, tick_number)
+    found = counted(records, ends)
+    by_type: dict[str, list[Counted]] = {}
+    for event in found:
+        by_type.setdefault(event.event.type, []).append(event)
+    rows = 0
+    store = BillingStore(connection)
+    for batch in part:
+        said = store.run_usage(tick, 0, batch.frame.span, batch.meter, frame=batch.frame)
+        true = _truth(batch, by_type.get(batch.meter.event_types[0], []))
+        for customer in batch.customers:
+            ours = [_said(row) for row in said if row.customer == customer]
+            assert _without_nothing(ours) == _without_nothing(true[customer]), (batch.meter, batch.frame, customer)
+            rows += len(ours)
+        group = "windowed" if batch.frame.window else "grouped" if batch.meter.group_by else "whole"
+        reached[batch.meter.aggregation, group, batch.frame.time_zone] += len(batch.customers)
+    return rows
+
+
+def _store(
+    connection: Connection, records: Sequence[Record], ends: tuple[int, ...], part: Sequence[Batch], tick_number: int
+) -> Tick:
+    """One insert of everything, as the ingester does it; the tick of all runs."""
+    block = judge("usage.events", records, wall_clock=False)
+    assert block.dead_letters == []
+    usage = UsageStore(connection)
+    usage.insert_events(block)
+    usage.insert_corrections(block)
+    moves = [(*move, "", "", "", offset) for offset, move in enumerate(move for batch in part for move in batch.moves)]
+    connection.insert(
+        "attributions", ("subject", "effective_from", "customer", "actor", "reason", "request_id", "k_offset"), moves
+    )
+    connection.insert("billing_runs", ("customer", "tick", "revision", "k_partition", "services", "run"), [
+        (customer, tick_number, 0, 0, [("s", batch.frame.span.start, batch.frame.span.end)], "")
+        for batch in part for customer in batch.customers
+    ])  # fmt: skip
+    vector = Vector(ends={USAGE: ends, ATTRIBUTIONS: (len(moves),)})
+    return Tick(number=tick_number, time=BROKER_TIME, clock="test", vector=vector)
+
+
+def _truth(batch: Batch, events: Sequence[Counted]) -> Mapping[str, list[tuple[object, ...]]]:
+    by_customer: dict[str, list[Counted]] = {}
+    for event in events:
+        by_customer.setdefault(_customer(batch, event), []).append(event)
+    frame = batch.frame
+    return {
+        customer: [_row(row) for row in aggregate(
+            batch.meter, [event.event for event in by_customer.get(customer, [])], frame.span,
+            time_zone=frame.time_zone, window=frame.window, anchor=frame.anchor, full_period=frame.full_period,
+        )]
+        for customer in batch.customers
+    }  # fmt: skip
+
+
+def _customer(batch: Batch, event: Counted) -> str:
+    moves = [move for move in batch.moves if move[0] == event.subject and move[1] <= event.event.time]
+    # Of two moves from one moment on, the later record counts.
+    return max(enumerate(moves), key=lambda found: (found[1][1], found[0]))[1][2] if moves else event.subject
+
+
+def _row(row: MeterRow) -> tuple[object, ...]:
+    return (row.group, row.window, row.value, row.events, row.invalid)
+
+
+def _said(row: UsageRow) -> tuple[object, ...]:
+    return (row.group, row.window, row.value, row.events, row.invalid)
+
+
+def _without_nothing(rows: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """Without the row that says that nothing was used: the store has none where Python has exactly one."""
+    return [row for row in rows if row[2] or row[3] or row[0] or row[1]]
