@@ -18,7 +18,7 @@ from schemas.command import Attribution, CommandOutcome
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
 from schemas.meter import Meter
 from schemas.period import Period
-from schemas.tick import USAGE, Tick
+from schemas.tick import ATTRIBUTIONS, USAGE, Tick
 
 
 @dataclass(frozen=True, slots=True)
