@@ -163,7 +163,8 @@ def _columns(frame: Frame, *, carried: bool) -> str:
         return f"{part}, toInt64(part.1) AS from_ms, toInt64(part.2) AS to_ms"
     if frame.window == "minute":
         begun = f"intDiv(at, {_MINUTE}) * {_MINUTE}"
-        return f"greatest({begun}, {start}) AS from_ms, least({begun} + {_MINUTE}, {end}) AS to_ms"
+        # Cast: of an Int64 and a small number `greatest` makes an UInt64, and an `if` of both kinds is no number.
+        return f"toInt64(greatest({begun}, {start})) AS from_ms, toInt64(least({begun} + {_MINUTE}, {end})) AS to_ms"
     starts, ends = ([to_ms(getattr(part, side)) for _, part in frame.labelled()] for side in ("start", "end"))
     return f"toInt64(roundDown(at, {starts})) AS from_ms, toInt64(transform(from_ms, {starts}, {ends}, 0)) AS to_ms"
 
