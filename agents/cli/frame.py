@@ -37,6 +37,7 @@ MODULES: Final = (
     "agents.cli.invoices",
     "agents.cli.replay",
     "agents.cli.reconcile",
+    "agents.cli.leaks",
     "agents.cli.dead_letters",
     "agents.cli.tail",
     "agents.cli.topics",

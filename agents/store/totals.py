@@ -76,7 +76,10 @@ class TotalsStore:
         ])  # fmt: skip
 
     def replace_metered_events(self, entries: Sequence[MeterEntry]) -> None:
-        """Makes the view `metered_events` what the catalogue's meters count, one branch per meter version."""
+        """Makes the view `metered_events` what the catalogue's meters count, one branch per meter version.
+
+        `metered_types` are the event types that some meter counts.
+        """
         branches = [
             Template(query_text("metered_events_branch")).substitute(
                 meter=quoted(entry.name), version=quoted(entry.version), group=parts.group, valid=parts.valid,
@@ -87,6 +90,8 @@ class TotalsStore:
         ]  # fmt: skip
         if branches:
             self._db.execute("CREATE OR REPLACE VIEW metered_events AS\n" + "\nUNION ALL\n".join(branches))
+            types = sorted({quoted(kind) for entry in entries for kind in entry.meter.event_types})
+            self._db.execute(f"CREATE OR REPLACE VIEW metered_types AS SELECT arrayJoin([{', '.join(types)}]) AS type")
 
 
 def _start(pane: int) -> datetime:
