@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from aiokafka.errors import KafkaError
 
@@ -21,7 +21,8 @@ from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
 from agents.store.usage import UsageStore
 from agents.topics import DEAD_LETTERS, USAGE_EVENTS, KafkaUnavailable
-from pipeline.usage_block import Record, UsageBlock, judge
+from pipeline.usage_block import UsageBlock, judge
+from schemas.dead_letter import DeadLetter
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +74,22 @@ class Ingester:
         """One cycle. When it returns, everything in `batches` is stored and in the ledger."""
         wall_clock = await self._is_wall_clock()
         judged = [
-            (partition, list(mine), judge(USAGE_EVENTS, _records(mine), wall_clock=wall_clock))
+            (partition, mine, judge(USAGE_EVENTS, mine, wall_clock=wall_clock))
             for partition, mine in by_partition(batches)
         ]
-        everything = _merged(block for _, _, block in judged)
+        everything = UsageBlock()
+        for _, _, block in judged:
+            everything.extend(block)
         with self._crash.around(Step.EVENTS):
-            await asyncio.to_thread(self._usage.insert_events, everything)
+            if everything.events:
+                await asyncio.to_thread(self._usage.insert_events, everything.events)
         with self._crash.around(Step.CORRECTIONS):
-            await asyncio.to_thread(self._usage.insert_corrections, everything)
+            if everything.corrections:
+                await asyncio.to_thread(self._usage.insert_corrections, everything.corrections)
         with self._crash.around(Step.DEAD_LETTERS):
-            await asyncio.to_thread(self._usage.insert_dead_letters, everything)
-            await self._publish_dead_letters(everything)
+            if everything.dead_letters:
+                await asyncio.to_thread(self._usage.insert_dead_letters, everything.dead_letters)
+                await self._publish_dead_letters(everything.dead_letters)
         rows = [self._row(partition, mine, block) for partition, mine, block in judged]
         with self._crash.around(Step.LEDGER):
             await asyncio.to_thread(self._ledger.append, rows)
@@ -107,14 +113,14 @@ class Ingester:
             panes=block.panes,
         )
 
-    async def _publish_dead_letters(self, block: UsageBlock) -> None:
+    async def _publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Copies refused records to the dead-letter topic, bytes as received, with the reason in headers.
 
         The table is the record of what was refused; the topic may hold a copy twice after a crash, and says in its
         headers which record it is a copy of.
         """
         sent = []
-        for letter in block.dead_letters:
+        for letter in letters:
             added = (
                 ("tally_reason", letter.reason.value.encode()),
                 ("tally_detail", letter.detail.encode()),
@@ -134,28 +140,3 @@ class Ingester:
 def attach(app: TallyApp, ingester: Ingester) -> None:
     """Runs the ingester on usage.events."""
     app.deliver(USAGE_EVENTS, process=ingester.ingest, resume=ingester.resume)
-
-
-def _records(batches: Sequence[RecordBatch]) -> Iterator[Record]:
-    for batch in batches:
-        yield from map(
-            Record._make,
-            zip(
-                [batch.partition] * len(batch),
-                batch.offsets,
-                batch.timestamps,
-                batch.keys,
-                batch.headers,
-                batch.values,
-                strict=True,
-            ),
-        )  # fmt: skip
-
-
-def _merged(blocks: Iterator[UsageBlock]) -> UsageBlock:
-    merged = UsageBlock()
-    for block in blocks:
-        merged.events += block.events
-        merged.corrections += block.corrections
-        merged.dead_letters += block.dead_letters
-    return merged

@@ -86,7 +86,7 @@ class Logs:
         value: bytes | None,
         *,
         partition: int | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> tuple[int, int]:
         """Appends a record; returns its partition and offset once the broker has it."""
         try:
@@ -103,7 +103,7 @@ class Logs:
         value: bytes | None,
         *,
         partition: int | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> Any:
         """Hands a record to the producer; the future that it returns ends with the broker's answer."""
         await self.partitions(topic)

@@ -1,47 +1,45 @@
 """A record of usage.events becomes an event, a correction or a rejection: exactly one of the three.
 
 The verdict depends on the record alone (value, key, headers, broker time) and on the kind of clock, so a replay judges
-as the first time. Source: design.md §5, "Verdicts are deterministic".
+as the first time. `schemas.usage_event.UsageEvent` says the same as a model, for people and their tools; a property
+test holds both to one verdict. Source: design.md §5, "Verdicts are deterministic".
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, NamedTuple
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from pipeline.numbers import NumberOutOfRange, exact_payload
 from schemas.dead_letter import Reason
-from schemas.usage_event import CORRECTION_TYPE
+from schemas.event_time import EARLIEST_MS, LATEST_MS, milliseconds
+from schemas.usage_event import CORRECTION_TYPE, DEPTH_MAX, RECORD_MAX
 
-RECORD_MAX = 1024 * 1024
-DEPTH_MAX = 32
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EARLIEST_MS = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1000
-LATEST_MS = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) * 1000
 AHEAD_MS = 3600 * 1000
-MILLISECOND = timedelta(milliseconds=1)
-
 ROUNDED, KEY_DIFFERS, BROKER_TIME = 1, 2, 4
+STRUCTURED = b"application/cloudevents"
+BLANKS = b" \t\r\n"
 
+Headers = Sequence[tuple[str, bytes | None]]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
-Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Envelope(msgspec.Struct, gc=False):
     """A structured CloudEvent, its payload unread."""
 
-    specversion: Annotated[str, msgspec.Meta(pattern=r"^1\.0$")]
+    specversion: Literal["1.0"]
     id: Text
     source: Text
     type: Text
     subject: Text
-    time: Time | None = None
-    sequence: str | int | None = None
+    time: str | None = None
+    sequence: Annotated[str, msgspec.Meta(max_length=1000)] | Whole | None = None
     data: msgspec.Raw = msgspec.Raw(b"")
     data_base64: str | None = None
 
@@ -49,12 +47,12 @@ class Envelope(msgspec.Struct, gc=False):
 class _Replacing(msgspec.Struct, forbid_unknown_fields=True):
     type: Text
     subject: Text
-    time: Time
-    data: msgspec.Raw = msgspec.Raw(b"{}")
+    time: str
+    data: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Correction(msgspec.Struct, forbid_unknown_fields=True):
-    action: Annotated[str, msgspec.Meta(pattern="^(retract|replace)$")]
+    action: Literal["retract", "replace"]
     source: Text
     id: Text
     reason: Annotated[str, msgspec.Meta(max_length=2000)] = ""
@@ -62,14 +60,14 @@ class _Correction(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Event(NamedTuple):
-    """An accepted usage event; `ts_ms` is its time in whole milliseconds since 1970."""
+    """An accepted usage event; `ts_ms` is its time in whole milliseconds since 1970, `payload` valid JSON in UTF-8."""
 
     type: str
     subject: str
     ts_ms: int
     source: str
     id: str
-    payload: str
+    payload: bytes
     exact: str
     flags: int
     sequence: str
@@ -100,172 +98,172 @@ class _Refused(Exception):
         self.reason, self.detail = reason, detail
 
 
-_decode = msgspec.json.Decoder(Envelope).decode
+decode = msgspec.json.Decoder(Envelope).decode
+"""An envelope; raises where the record is none. UTF-8, depth, time and payload are not looked at."""
 _decode_correction = msgspec.json.Decoder(_Correction).decode
 _decode_any = msgspec.json.Decoder().decode
-_read_time = msgspec.json.Decoder(Time).decode
 
 
 def validate(
-    value: bytes | None,
-    key: bytes | None,
-    headers: Sequence[tuple[str, bytes]],
-    broker_ms: int,
-    *,
-    wall_clock: bool,
+    value: bytes | None, key: bytes | None, headers: Headers, broker_ms: int, *, wall_clock: bool
 ) -> Event | Correction | Rejection:
     """The verdict on one record. Never raises for what a record may hold."""
     source = ""
     try:
         if value is not None and len(value) > RECORD_MAX:
             raise _Refused(Reason.TOO_LARGE, f"{len(value)} bytes")
-        if headers and any(name.startswith("ce_") for name, _ in headers):
-            envelope, payload = _binary(value, headers)
-        else:
-            envelope, payload = _structured(value)
+        attributes = binary_attributes(headers) if headers else {}
+        envelope, payload = _binary(value, attributes) if attributes else _structured(value)
         source = envelope.source
         return _judge(envelope, payload, key, broker_ms, wall_clock)
     except _Refused as refused:
-        return Rejection(refused.reason, refused.detail[:500], source)
+        return Rejection(refused.reason, _printable(refused.detail)[:500], source)
+
+
+def binary_attributes(headers: Headers) -> Mapping[str, bytes]:
+    """The attributes of a record in binary mode, by name; empty if the record is structured.
+
+    Binary mode is what names its specversion in a header and does not say that the event is the value. Of a repeated
+    header the first counts, and one without a value is none.
+    """
+    found: dict[str, bytes] = {}
+    for name, content in headers:
+        if content is None:
+            continue
+        if name.startswith("ce_"):
+            found.setdefault(name[3:], content)
+        elif name.lower() == "content-type" and content.startswith(STRUCTURED):
+            return {}
+    return found if "specversion" in found else {}
+
+
+def too_deep(text: bytes, depth_max: int) -> bool:
+    """Whether JSON nests deeper; of what is no JSON, anything may be said."""
+    if text.count(b"{") + text.count(b"[") <= depth_max:
+        return False
+    depth = 0
+    for bracket in _TEXTS.sub(b"", text).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"{[" else -1
+        if depth > depth_max:
+            return True
+    return False
+
+
+_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 
 def _judge(
     envelope: Envelope, payload: bytes, key: bytes | None, broker_ms: int, wall_clock: bool
 ) -> Event | Correction:
-    flags = 0
+    flags = 0 if key == envelope.subject.encode() else KEY_DIFFERS
     if envelope.time is None:
-        ts_ms, flags = broker_ms, BROKER_TIME
-    else:
-        ts_ms = _milliseconds(envelope.time, broker_ms, wall_clock)
-    if key is None or key != envelope.subject.encode():
-        flags |= KEY_DIFFERS
+        flags |= BROKER_TIME
+    ts_ms = _event_time(envelope.time, broker_ms, wall_clock)
     text, exact, rounded = _payload(payload)
-    sequence = "" if envelope.sequence is None else str(envelope.sequence)
     if envelope.type == CORRECTION_TYPE:
-        return _correction(envelope, payload, flags, broker_ms, wall_clock)
+        return _correction(envelope, text, flags & KEY_DIFFERS, broker_ms, wall_clock)
+    sequence = "" if envelope.sequence is None else str(envelope.sequence)
     return Event(
         envelope.type, envelope.subject, ts_ms, envelope.source, envelope.id, text, exact,
         flags | ROUNDED if rounded else flags, sequence,
     )  # fmt: skip
 
 
-def _milliseconds(time: datetime, broker_ms: int, wall_clock: bool) -> int:
-    ts_ms = (time - EPOCH) // MILLISECOND
+def _event_time(text: str | None, broker_ms: int, wall_clock: bool) -> int:
+    try:
+        ts_ms = broker_ms if text is None else milliseconds(text)
+    except ValueError as error:
+        raise _Refused(Reason.INVALID_TIME, f"time: {str(text)[:100]!r} {error}") from None
     if not EARLIEST_MS <= ts_ms < LATEST_MS:
-        raise _Refused(Reason.TIME_OUT_OF_RANGE, f"time: {time.isoformat()} is not between 2000 and 2100")
+        raise _Refused(Reason.TIME_OUT_OF_RANGE, f"time: {text or ts_ms} is not between 2000 and 2100")
     if wall_clock and ts_ms > broker_ms + AHEAD_MS:
-        raise _Refused(Reason.TIME_AHEAD, f"time: {time.isoformat()} is more than an hour ahead of the broker")
+        raise _Refused(Reason.TIME_AHEAD, f"time: {text} is more than an hour ahead of the broker")
     return ts_ms
 
 
-def _payload(payload: bytes) -> tuple[str, str, bool]:
-    """The payload as text, its exact form if it needs one, and whether a number was rounded."""
+def _payload(payload: bytes) -> tuple[bytes, str, bool]:
+    """The payload, its exact form if it needs one, and whether a number was rounded."""
     if not payload or payload == b"null":
-        return "{}", "", False
+        return b"{}", "", False
     if payload[:1] != b"{":
         raise _Refused(Reason.INVALID_PAYLOAD, "data: must be an object")
-    # Counting brackets bounds the depth; only what could be too deep is measured.
-    if payload.count(b"{") + payload.count(b"[") > DEPTH_MAX and _depth(payload) > DEPTH_MAX:
-        raise _Refused(Reason.TOO_DEEP, f"data: nests deeper than {DEPTH_MAX}")
     try:
-        exact, rounded = exact_payload(payload)
-        return payload.decode(), exact, rounded
+        return payload, *exact_payload(payload)
     except NumberOutOfRange as error:
         raise _Refused(Reason.NUMBER_OUT_OF_RANGE, f"data: {error}") from None
-    except UnicodeDecodeError as error:
-        raise _Refused(Reason.INVALID_UTF8, f"data: {error}") from None
-
-
-def _depth(payload: bytes) -> int:
-    depth = deepest = 0
-    inside = escaped = False
-    for byte in payload:
-        if inside:
-            inside = escaped or byte != 0x22
-            escaped = not escaped and byte == 0x5C
-        elif byte == 0x22:
-            inside = True
-        elif byte in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"}]":
-            depth -= 1
-    return deepest
 
 
 def _structured(value: bytes | None) -> tuple[Envelope, bytes]:
     if not value:
         raise _Refused(Reason.EMPTY_RECORD, "the record has no value")
-    if not value.isascii():
-        _check_utf8(value)
+    _check_text(value, DEPTH_MAX + 1, "")
     try:
-        envelope = _decode(value)
-    except RecursionError:
-        raise _Refused(Reason.TOO_DEEP, f"nests deeper than {DEPTH_MAX}") from None
+        envelope = decode(value)
     except msgspec.ValidationError as error:
         raise _attribute_fault(str(error)) from None
     except msgspec.DecodeError as error:
         raise _Refused(Reason.INVALID_JSON, str(error)) from None
     if envelope.data_base64 is not None:
-        return envelope, _decoded(envelope.data_base64)
+        return envelope, _decoded(envelope)
     return envelope, bytes(envelope.data)
 
 
-def _check_utf8(value: bytes) -> None:
+def _check_text(text: bytes, depth_max: int, what: str) -> None:
     try:
-        value.decode()
+        text.decode()
     except UnicodeDecodeError as error:
-        raise _Refused(Reason.INVALID_UTF8, str(error)) from None
+        raise _Refused(Reason.INVALID_UTF8, f"{what}{error}") from None
+    if too_deep(text, depth_max):
+        raise _Refused(Reason.TOO_DEEP, f"{what}nests deeper than {depth_max}")
 
 
-def _decoded(text: str) -> bytes:
+def _decoded(envelope: Envelope) -> bytes:
+    if bytes(envelope.data) not in (b"", b"null"):
+        raise _Refused(Reason.INVALID_PAYLOAD, "data_base64: stands alone, without data")
     try:
-        payload = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+        payload = base64.b64decode(envelope.data_base64 or "", validate=True)
+    except ValueError as error:
         raise _Refused(Reason.INVALID_PAYLOAD, f"data_base64: {error}") from None
-    _check_json(payload)
+    return _alone(payload)
+
+
+def _alone(payload: bytes) -> bytes:
+    """A payload that came without an envelope around it."""
+    payload = payload.strip(BLANKS)
+    if payload:
+        _check_text(payload, DEPTH_MAX, "data: ")
+        try:
+            _decode_any(payload)
+        except msgspec.DecodeError as error:
+            raise _Refused(Reason.INVALID_JSON, f"data: {error}") from None
     return payload
 
 
-def _check_json(payload: bytes) -> None:
-    _check_utf8(payload)
-    try:
-        _decode_any(payload)
-    except RecursionError:
-        raise _Refused(Reason.TOO_DEEP, f"data: nests deeper than {DEPTH_MAX}") from None
-    except msgspec.DecodeError as error:
-        raise _Refused(Reason.INVALID_JSON, f"data: {error}") from None
-
-
-def _binary(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> tuple[Envelope, bytes]:
+def _binary(value: bytes | None, headers: Mapping[str, bytes]) -> tuple[Envelope, bytes]:
     """Binary mode: attributes in `ce_` headers, the payload as the value."""
-    attributes: dict[str, str] = {}
-    for name, content in headers:
-        if name.startswith("ce_"):
-            try:
-                attributes.setdefault(name[3:], content.decode())
-            except UnicodeDecodeError as error:
-                raise _Refused(Reason.INVALID_UTF8, f"header {name}: {error}") from None
-    attributes.pop("data", None)
-    attributes.pop("data_base64", None)
+    try:
+        attributes = {name: content.decode() for name, content in headers.items() if name in _IN_HEADERS}
+    except UnicodeDecodeError as error:
+        raise _Refused(Reason.INVALID_UTF8, f"headers: {error}") from None
     try:
         envelope = msgspec.convert(attributes, Envelope)
     except msgspec.ValidationError as error:
         raise _attribute_fault(str(error)) from None
-    payload = value or b""
-    if payload:
-        _check_json(payload)
-    return envelope, payload.strip(b" \t\r\n")
+    return envelope, _alone(value or b"")
+
+
+_IN_HEADERS = frozenset({"specversion", "id", "source", "type", "subject", "time", "sequence"})
 
 
 def _attribute_fault(message: str) -> _Refused:
-    if "required field `specversion`" in message or "$.specversion" in message:
+    if "required field `specversion`" in message or message.endswith("`$.specversion`"):
         return _Refused(Reason.NOT_AN_EVENT, f"specversion: {message}")
     if "missing required field" in message:
         return _Refused(Reason.MISSING_ATTRIBUTE, message)
-    if "$.time" in message:
+    if message.endswith("`$.time`"):
         return _Refused(Reason.INVALID_TIME, message)
-    if "$" not in message and "got" in message:
+    if "`$" not in message:
         return _Refused(Reason.NOT_AN_EVENT, message)
     return _Refused(Reason.INVALID_ATTRIBUTE, message)
 
@@ -273,16 +271,27 @@ def _attribute_fault(message: str) -> _Refused:
 def _correction(envelope: Envelope, payload: bytes, flags: int, broker_ms: int, wall_clock: bool) -> Correction:
     try:
         content = _decode_correction(payload)
-    except msgspec.ValidationError as error:
+        json.loads(payload, object_pairs_hook=_names_once)
+    except (msgspec.DecodeError, ValueError) as error:
         raise _Refused(Reason.INVALID_CORRECTION, str(error)) from None
     if (content.action == "replace") != (content.event is not None):
         raise _Refused(Reason.INVALID_CORRECTION, "event: a replacement needs one, a retraction has none")
     event = None
-    if content.event is not None:
-        ts_ms = _milliseconds(content.event.time, broker_ms, wall_clock)
-        text, exact, rounded = _payload(bytes(content.event.data))
+    if (new := content.event) is not None:
+        ts_ms = _event_time(new.time, broker_ms, wall_clock)
+        text, exact, rounded = _payload(bytes(new.data))
         mine = flags | ROUNDED if rounded else flags
-        event = Event(
-            content.event.type, content.event.subject, ts_ms, content.source, content.id, text, exact, mine, ""
-        )
+        event = Event(new.type, new.subject, ts_ms, content.source, content.id, text, exact, mine, "")
     return Correction(content.source, content.id, envelope.source, envelope.id, content.reason, event)
+
+
+def _names_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("repeats a name: which of them is meant?")
+    return found
+
+
+def _printable(detail: str) -> str:
+    """A detail that can be stored, whatever it quotes."""
+    return detail.encode("utf-8", "replace").decode()

@@ -56,6 +56,6 @@ class DeadLetter(BaseModel):
     detail: str
     source: str = ""
     key: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     value: bytes | None
     appended_at_ms: int

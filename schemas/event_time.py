@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+EARLIEST_MS = 946_684_800_000
+"""2000-01-01, the first millisecond that an event may have."""
+LATEST_MS = 4_102_444_800_000
+"""2100-01-01, the first millisecond that it may not."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE_TEXT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):", re.ASCII)
-_SECOND_TEXT = re.compile(
-    r"([0-9]{2})(?:\.([0-9]{1,30}))?(?:[Zz]|([+-])([0-9]{2}):?([0-9]{2}))", re.ASCII
-)  # fmt: skip
-_KEPT_AT_MOST = 50_000
+_SECOND_TEXT = re.compile(r"([0-9]{2})(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):?([0-9]{2}))", re.ASCII)
+_MILLISECOND_TEXT = re.compile(r"[0-9]{2}\.[0-9]{3}", re.ASCII)
+_KEPT_AT_MOST = 200_000
 
 # Events come close together in time: both halves of a time are met again and again. Kept results are the same results.
 _minutes: dict[str, int] = {}
@@ -22,9 +26,25 @@ def milliseconds(text: str) -> int:
 
     A space or a small t or z are allowed, and a zone without colon, as many producers write it. No leap seconds.
     """
-    head, tail = text[:17], text[17:]
-    minute = _minutes.get(head)
-    second = _seconds.get(tail)
+    try:
+        return _minutes[text[:17]] + _seconds[text[17:]]
+    except KeyError:
+        return _learned(text[:17], _floored(text[17:]))
+
+
+def moment(milliseconds_since_1970: int) -> datetime:
+    """The instant, in UTC."""
+    return _EPOCH + timedelta(milliseconds=milliseconds_since_1970)
+
+
+def _floored(tail: str) -> str:
+    """Seconds and zone without the digits beyond milliseconds, so that finer times share what was learned."""
+    rest = tail[6:].lstrip("0123456789")
+    return tail[:6] + rest if len(tail) > 7 and _MILLISECOND_TEXT.fullmatch(tail, 0, 6) else tail
+
+
+def _learned(head: str, tail: str) -> int:
+    minute, second = _minutes.get(head), _seconds.get(tail)
     if minute is None or second is None:
         minute, second = _minute(head), _second(tail)
         if len(_minutes) > _KEPT_AT_MOST or len(_seconds) > _KEPT_AT_MOST:
@@ -32,11 +52,6 @@ def milliseconds(text: str) -> int:
             _seconds.clear()
         _minutes[head], _seconds[tail] = minute, second
     return minute + second
-
-
-def moment(milliseconds_since_1970: int) -> datetime:
-    """The instant, in UTC."""
-    return _EPOCH + timedelta(milliseconds=milliseconds_since_1970)
 
 
 def _minute(head: str) -> int:

@@ -95,6 +95,10 @@ class Connection:
         if columns and len(next(iter(columns.values()))):
             self._call("insert", table, list(columns.values()), column_names=list(columns), column_oriented=True)
 
+    def insert_native(self, table: str, columns: Sequence[str], block: bytes) -> None:
+        """Inserts a block in ClickHouse's Native format; returns only once the server has stored it."""
+        self._call("raw_insert", table, column_names=list(columns), insert_block=block, fmt="Native")
+
     def close(self) -> None:
         """Closes the connection; a later call opens a new one."""
         if self._client is not None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 
 from agents.store.connection import Connection
-from pipeline.usage_block import MS_PER_DAY, EventRow, UsageBlock
+from agents.store.native import Column, blobs, block, numbers, texts
+from pipeline.usage_block import CorrectionRow, Events
+from schemas.dead_letter import DeadLetter
 
 # ClickHouse refuses an insert that touches more than 100 partitions; a partition is a day.
 DAYS_PER_INSERT = 90
+MS_PER_DAY = 86_400_000
 
-EVENT_COLUMNS = ("type", "subject", "ts", "source", "id", "k_partition", "inv_offset", "data", "exact", "flags",
-                 "sequence", "appended_at")  # fmt: skip
 CORRECTION_COLUMNS = ("target_source", "target_id", "k_partition", "k_offset", "action", "source", "id", "reason",
                       "type", "subject", "ts", "data", "exact", "flags", "appended_at")  # fmt: skip
 DEAD_LETTER_COLUMNS = ("topic", "k_partition", "k_offset", "reason", "detail", "source", "record_key", "headers",
@@ -27,29 +27,19 @@ class UsageStore:
     def __init__(self, connection: Connection) -> None:
         self._db = connection
 
-    def insert_events(self, block: UsageBlock) -> None:
-        """Stores events, split by day."""
-        rows = sorted(block.events, key=_day)
-        days = [list(day) for _, day in groupby(rows, key=_day)]
-        for start in range(0, len(days), DAYS_PER_INSERT):
-            chunk = [row for day in days[start : start + DAYS_PER_INSERT] for row in day]
-            self._insert_events(chunk)
+    def insert_events(self, events: Events) -> None:
+        """Stores events, split where they span too many days."""
+        for some in _split(events):
+            columns = _columns(some)
+            self._db.insert_native("events", [name for name, _, _ in columns], block(columns, len(some)))
 
-    def _insert_events(self, rows: Sequence[EventRow]) -> None:
-        columns = list(zip(*((
-            row.event.type, row.event.subject, row.event.ts_ms, row.event.source, row.event.id, row.partition,
-            ALL_ONES - row.offset, row.event.payload, row.event.exact, row.event.flags, row.event.sequence,
-            row.appended_at_ms,
-        ) for row in rows), strict=True))  # fmt: skip
-        self._db.insert_columns("events", dict(zip(EVENT_COLUMNS, columns, strict=True)) if columns else {})
-
-    def insert_corrections(self, block: UsageBlock) -> None:
+    def insert_corrections(self, corrections: Sequence[CorrectionRow]) -> None:
         """Stores corrections."""
         rows = []
-        for row in block.corrections:
+        for row in corrections:
             found, event = row.correction, row.correction.event
             replaced = ("", "", 0, "", "", 0) if event is None else (
-                event.type, event.subject, event.ts_ms, event.payload, event.exact, event.flags)  # fmt: skip
+                event.type, event.subject, event.ts_ms, event.payload.decode(), event.exact, event.flags)  # fmt: skip
             rows.append((
                 found.target_source, found.target_id, row.partition, row.offset,
                 "retract" if event is None else "replace", found.source, found.id, found.reason, *replaced,
@@ -57,15 +47,39 @@ class UsageStore:
             ))  # fmt: skip
         self._db.insert("corrections", CORRECTION_COLUMNS, rows)
 
-    def insert_dead_letters(self, block: UsageBlock) -> None:
+    def insert_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Stores refused records with their bytes."""
         self._db.insert("dead_letters", DEAD_LETTER_COLUMNS, [
             (letter.topic, letter.partition, letter.offset, letter.reason.value, letter.detail, letter.source,
-             letter.key or b"", [(name, base64.b64encode(value).decode()) for name, value in letter.headers],
+             letter.key or b"", [(name, base64.b64encode(value or b"").decode()) for name, value in letter.headers],
              letter.value or b"", letter.appended_at_ms)
-            for letter in block.dead_letters
+            for letter in letters
         ])  # fmt: skip
 
 
-def _day(row: EventRow) -> int:
-    return row.event.ts_ms // MS_PER_DAY
+def _columns(events: Events) -> list[Column]:
+    """The columns of the table `events`, as they are sent."""
+    return [
+        ("type", "String", texts(events.type)),
+        ("subject", "String", texts(events.subject)),
+        ("ts", "DateTime64(3, 'UTC')", numbers("q", events.ts_ms)),
+        ("source", "String", texts(events.source)),
+        ("id", "String", texts(events.id)),
+        ("k_partition", "UInt16", numbers("H", events.partition)),
+        ("inv_offset", "UInt64", numbers("Q", [ALL_ONES - offset for offset in events.offset])),
+        ("data", "String", blobs(events.payload)),
+        ("exact", "String", texts(events.exact)),
+        ("flags", "UInt8", bytes(events.flags)),
+        ("sequence", "String", texts(events.sequence)),
+        ("appended_at", "DateTime64(3, 'UTC')", numbers("q", events.appended_at_ms)),
+    ]
+
+
+def _split(events: Events) -> Iterator[Events]:
+    if not events or (max(events.ts_ms) - min(events.ts_ms)) // MS_PER_DAY < DAYS_PER_INSERT:
+        yield from [events] if events else []
+        return
+    days = sorted({ts // MS_PER_DAY for ts in events.ts_ms})
+    for start in range(0, len(days), DAYS_PER_INSERT):
+        some = days[start : start + DAYS_PER_INSERT]
+        yield events.between(some[0] * MS_PER_DAY, (some[-1] + 1) * MS_PER_DAY)

@@ -200,7 +200,7 @@ def _servers(system: LocalSystem) -> tuple[Program, Program]:
 
 def _format_kafka(home: Path, config: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config), "--ignore-formatted")
+    tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(config), "--ignore-formatted")
     done = subprocess.run(configs.kafka_command(home, *tool), capture_output=True, text=True, check=False)
     if done.returncode:
         raise LocalServiceError(f"Kafka could not lay out {home / 'kafka'}: {done.stderr.strip()[-500:]}", "see above")
