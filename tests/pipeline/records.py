@@ -26,8 +26,10 @@ def event(**changed: str | None) -> bytes:
     ).encode()
 
 
-CORRECTION = '{"action":"replace","source":"/gateway/eu-1","id":"req-1","reason":"unit","event":{"type":"llm.request",' \
-    '"subject":"acme/key-7","time":"2026-11-03T10:15:30Z","data":{"tokens_in":1.0000000000001}}}'  # fmt: skip
+CORRECTION = (
+    '{"action":"replace","source":"/gateway/eu-1","id":"req-1","reason":"unit","event":{"type":"llm.request",'
+    '"subject":"acme/key-7","time":"2026-11-03T10:15:30Z","data":{"tokens_in":1.0000000000001}}}'
+)
 
 SEEDS = (
     event(),
@@ -47,7 +49,8 @@ Mutation = Callable[[random.Random, bytes], bytes]
 LITERALS = (b"NaN", b"Infinity", b"-Infinity", b"1e400", b"1e99999999999999999999", b"-1E-99999999999999999999",
             b"999999999999999", b"1000000000000000", b"999999999999999.9999999999999", b"0.0000000000005", b"01", b"1.",
             b"-", b"1e5", b"true", b"null", b'""', b'"x"', b"[]", b"{}", b"12345678901234567890.5", b"9" * 5000,
-            b'"\\ud800"', b'"\\u0000"', b'"2026-11-03T10:15:30"', b'"1999-12-31T23:59:59.999Z"', b'"2000-01-01T00:00:00Z"',
+            b'"\\ud800"', b'"\\u0000"', b'"2026-11-03T10:15:30"', b'"1999-12-31T23:59:59.999Z"',
+            b'"2000-01-01T00:00:00Z"',
             b'"2099-12-31T23:59:59.999Z"', b'"2100-01-01T00:00:00Z"', b'"2026-02-30T00:00:00Z"',
             b'"0001-01-01T00:00:00+23:59"', b'"9999-12-31T23:59:59-23:59"', b'"2026-11-03t10:15:30.5z"',
             b'"2026-11-03 10:15:30+0530"', b'"2026-11-03T10:15:60Z"', b'"1.0\\n"', b'"1e-13"', b'"0.12345678901234"',

@@ -35,6 +35,10 @@ def verdict(value: bytes | None, **asked: Any) -> Verdict:
     return validate(value, given["key"], given["headers"], given["broker_ms"], wall_clock=given["wall_clock"])
 
 
+def correction(data: str) -> bytes:
+    return event(type=f'"{CORRECTION_TYPE}"', data=data)
+
+
 def accepted(value: bytes, **asked: Any) -> Event:
     found = verdict(value, **asked)
     assert isinstance(found, Event), found
@@ -248,9 +252,9 @@ def test_a_hundred_thousand_damaged_records_end_as_event_correction_or_dead_lett
         (event(data='{"a":-1e15}'), Reason.NUMBER_OUT_OF_RANGE),
         (event(data='{"a":999999999999999.9999999999995}'), Reason.NUMBER_OUT_OF_RANGE),
         (event(data='{"a":1e99999999999999999999}'), Reason.NUMBER_OUT_OF_RANGE),
-        (event(type=f'"{CORRECTION_TYPE}"', data='{"action":"retract"}'), Reason.INVALID_CORRECTION),
-        (event(type=f'"{CORRECTION_TYPE}"', data='{"action":"replace","source":"s","id":"i"}'), Reason.INVALID_CORRECTION),
-        (event(type=f'"{CORRECTION_TYPE}"', data=CORRECTION.replace('"id"', '"id":"other","id"')), Reason.INVALID_CORRECTION),
+        (correction('{"action":"retract"}'), Reason.INVALID_CORRECTION),
+        (correction('{"action":"replace","source":"s","id":"i"}'), Reason.INVALID_CORRECTION),
+        (correction(CORRECTION.replace('"id"', '"id":"other","id"')), Reason.INVALID_CORRECTION),
     ],
 )  # fmt: skip
 def test_a_refusal_has_its_reason_and_the_model_refuses_too(record: bytes | None, expected: Reason) -> None:
@@ -380,8 +384,9 @@ def test_the_payload_is_kept_as_received() -> None:
 
 # -- binary mode -------------------------------------------------------------------------------------
 
-BINARY = [("ce_specversion", b"1.0"), ("ce_id", b"b-1"), ("ce_source", b"/s"), ("ce_type", b"t"), ("ce_subject", b"acme/key-7"),
-          ("content-type", b"application/json"), ("ce_traceparent", b"\xff"), ("x", None)]  # fmt: skip
+BINARY = [("ce_specversion", b"1.0"), ("ce_id", b"b-1"), ("ce_source", b"/s"), ("ce_type", b"t"),
+          ("ce_subject", b"acme/key-7"), ("content-type", b"application/json"),
+          ("ce_traceparent", b"\xff"), ("x", None)]  # fmt: skip
 
 
 def test_binary_mode_has_attributes_in_headers_and_the_payload_as_the_value() -> None:
