@@ -7,7 +7,7 @@ Source: rating.md §0, "Validation".
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeVar
@@ -207,10 +207,19 @@ def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
 def _refuse_missing_input(reading: _Reading) -> None:
     meters = {meter.id: meter for meter in reading.valid(Meter)}
     for found in reading.found:
-        for index, card in enumerate(found.value.rate_cards if isinstance(found.value, Plan) else ()):
+        for steps, card in _priced(found.value) if isinstance(found.value, Plan) else ():
             if card.meter is not None and card.meter in meters:
                 for below, problem in input_faults(card, meters[card.meter]):
-                    reading.fault(found.file, (*found.steps, "rate_cards", index, *below), problem)
+                    reading.fault(found.file, (*found.steps, *steps, *below), problem)
+
+
+def _priced(plan: Plan) -> Iterator[tuple[Steps, RateCard]]:
+    """Every rate card of a plan with each of its prices, and where that stands."""
+    for index, card in enumerate(plan.rate_cards):
+        yield ("rate_cards", index), card
+    for index, listed in enumerate(plan.price_lists):
+        for card in plan.in_currency(listed.currency).rate_cards:
+            yield ("price_lists", index, "rate_cards", card.id), card
 
 
 def _text(raw: object, key: str) -> str | None:

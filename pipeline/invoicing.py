@@ -18,7 +18,7 @@ from schemas.discount import Discount
 from schemas.invoice import Basis, Invoice, InvoiceLine, InvoiceTotals
 from schemas.money import Currency
 from schemas.period import Moment, Period
-from schemas.plan import RateCard
+from schemas.plan import Plan, RateCard
 from schemas.rated_line import RatedLine
 from schemas.tax import Exemption
 
@@ -42,10 +42,11 @@ NO_TERMS = Terms()
 
 @dataclass(frozen=True, slots=True)
 class _Rated:
-    """A rated line with the period, plan version and rate card that it comes from."""
+    """A rated line with the period, plan version, plan in the period's currency, and rate card that it comes from."""
 
     due: DuePeriod
-    plan: PlanEntry
+    entry: PlanEntry
+    plan: Plan
     card: RateCard
     line: RatedLine
 
@@ -61,7 +62,7 @@ def invoice_of(
 def _invoice(closed: PeriodClosed, code: str, usage: UsageByMeter, catalogue: Catalogue, terms: Terms) -> Invoice:
     periods = [due for due in closed.periods if due.currency == code]
     rated = [found for due in periods for found in _rated(due, usage, catalogue)]
-    money = _plan(periods[0], catalogue).plan.money
+    money = _plan(periods[0], catalogue).plan.in_currency(code).money
     found = totals(
         [_line(each) for each in rated], money,
         discounts=terms.discounts, grants=terms.grants, exemption=terms.exemption,
@@ -131,11 +132,12 @@ def _plan(due: DuePeriod, catalogue: Catalogue) -> PlanEntry:
 
 
 def _rated(due: DuePeriod, usage: UsageByMeter, catalogue: Catalogue) -> list[_Rated]:
-    plan = _plan(due, catalogue)
+    entry = _plan(due, catalogue)
+    plan = entry.plan.in_currency(due.currency)
     return [
-        _Rated(due, plan, card, line)
-        for card in plan.plan.rate_cards
-        for line in _lines_of(due, card, plan, usage, catalogue, plan.plan.money)
+        _Rated(due, entry, plan, card, line)
+        for card in plan.rate_cards
+        for line in _lines_of(due, card, entry, usage, catalogue, plan.money)
     ]
 
 
@@ -151,12 +153,11 @@ def _lines_of(
 
 def _line(rated: _Rated) -> Line:
     """A rated line as the totals take it: a charge's own taxes override those of the plan."""
-    plan = rated.plan.plan
-    names = rated.card.tax_rates or plan.tax_rates
+    names = rated.card.tax_rates or rated.plan.tax_rates
     moment = tax_point(rated.card, rated.line)
-    rates = {rate.id: rate for rate in rated.plan.tax_rates} if names else {}
+    rates = {rate.id: rate for rate in rated.entry.tax_rates} if names else {}
     taxes = taxes_at(names, rates, moment, rated.due.time_zone)
-    return Line(rated.line.charge, rated.line.amount, taxes, plan.tax_behavior == "inclusive", moment)
+    return Line(rated.line.charge, rated.line.amount, taxes, rated.plan.tax_behavior == "inclusive", moment)
 
 
 def _invoice_lines(rated: Sequence[_Rated], found: Totals) -> tuple[InvoiceLine, ...]:
@@ -184,6 +185,6 @@ def _invoice_line(rated: _Rated, part: LineTotals, *, entry: int) -> InvoiceLine
         discount=part.discount,
         net=part.net,
         taxes=part.taxes,
-        tax_behavior=rated.plan.plan.tax_behavior,
+        tax_behavior=rated.plan.tax_behavior,
         tax=part.tax,
     )

@@ -51,6 +51,10 @@ def _subscribe(state: CustomerState, command: Subscribe, clock: Tick, plan: Plan
         return Decision(state, f"customer: {state.customer} is on {running[0]} at that time; cancel it first")
     if starts_at > clock.time:
         return Decision(state, f"starts_at: {starts_at.isoformat()} is after billing time {clock.time.isoformat()}")
+    currency = command.currency or plan.plan.currency
+    if currency not in plan.plan.currencies:
+        offered = ", ".join(plan.plan.currencies)
+        return Decision(state, f"currency: plan {plan.name} is not offered in {currency}; it is in {offered}")
     try:
         grid = Grid.of_plan(plan.plan, starts_at=starts_at, time_zone=command.time_zone)
     except ValueError as fault:
@@ -59,7 +63,7 @@ def _subscribe(state: CustomerState, command: Subscribe, clock: Tick, plan: Plan
         id=command.subscription,
         plan=plan.name,
         plan_version=plan.version,
-        currency=plan.plan.currency,
+        currency=currency,
         time_zone=command.time_zone,
         interval=plan.plan.interval,
         grace=plan.plan.grace,

@@ -27,6 +27,8 @@ class Subscribe(_Command):
     subscription: Name
     plan: Name
     plan_version: Name
+    currency: Name | None = None
+    """One that the plan is offered in; its own, if left out."""
     starts_at: AwareDatetime | None = None
     time_zone: Name = "UTC"
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     ValidationError,
@@ -42,6 +43,25 @@ def _span(value: object) -> object:
     """ "6 h", "90 min", "2 d" or "30 s" as a length of time; anything else is pydantic's to read (ISO 8601, "PT6H")."""
     matched = _SPAN.fullmatch(value) if isinstance(value, str) else None
     return timedelta(**{_SPAN_UNITS[matched[2]]: int(matched[1])}) if matched else value
+
+
+def _known_currency(code: str, info: ValidationInfo) -> str:
+    try:
+        return _currency(code, info.data.get("minor_units")).code
+    except ValueError as fault:
+        raise contradiction(str(fault).removeprefix("currency: ")) from None
+
+
+def _ascending(thresholds: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
+    refuse(
+        "thresholds",
+        [
+            ((index,), f"must be greater than {before} (thresholds ascend)", str(value))
+            for index, (before, value) in enumerate(pairwise(thresholds), start=1)
+            if value <= before
+        ],
+    )
+    return thresholds
 
 
 class Interval(Strict):
@@ -190,15 +210,36 @@ class PlanCommitment(Strict):
     amount: NonNegative
 
 
+class ListedPrice(Strict):
+    """What a rate card costs in another currency: its price and the amounts that bound it."""
+
+    price: Price
+    maximum: NonNegative | None = None
+    minimum: NonNegative | None = None
+    commitment: Commitment | None = None
+
+
+class PriceList(Strict):
+    """The prices of a plan in another currency; what is no money (free units, conversions, calendar) is the plan's."""
+
+    minor_units: Annotated[int | None, Field(ge=0, le=12, strict=True)] = None
+    currency: Annotated[str, AfterValidator(_known_currency)]
+    rate_cards: Mapping[Name, ListedPrice]
+    """By the id of the rate card."""
+    commitment: PlanCommitment | None = None
+    thresholds: Annotated[tuple[Positive, ...], AfterValidator(_ascending)] = ()
+    recurring_threshold: Positive | None = None
+
+
 class Plan(Strict):
-    """Everything a subscription is charged, in one currency, on one grid."""
+    """Everything a subscription is charged, on one grid, in one currency; `price_lists` offer it in others."""
 
     id: Name
     version: int | None = None
     name: str = ""
     minor_units: Annotated[int | None, Field(ge=0, le=12, strict=True)] = None
     """The scale of a custom unit; left out for ISO 4217 currencies."""
-    currency: str
+    currency: Annotated[str, AfterValidator(_known_currency)]
     interval: Interval = Interval(unit="month")
     billing_day: Annotated[int | None, Field(ge=1, le=31, strict=True)] = None
     anchor: Annotated[Anchor | None, Field(validate_default=True)] = None
@@ -208,21 +249,14 @@ class Plan(Strict):
     tax_behavior: Literal["exclusive", "inclusive"] = "exclusive"
     tax_rates: tuple[Name, ...] = ()
     commitment: PlanCommitment | None = None
-    thresholds: tuple[Positive, ...] = ()
+    thresholds: Annotated[tuple[Positive, ...], AfterValidator(_ascending)] = ()
     recurring_threshold: Positive | None = None
     threshold_base: Literal["unbilled", "lifetime"] = "unbilled"
     on_cancel: Literal["credit", "refund", "forfeit"] = "credit"
     free_units_on_change: Literal["prorate", "restart"] = "prorate"
     zero_invoices: Literal["issue", "skip"] = "issue"
     rate_cards: Annotated[tuple[RateCard, ...], Field(min_length=1)]
-
-    @field_validator("currency")
-    @classmethod
-    def _known_currency(cls, code: str, info: ValidationInfo) -> str:
-        try:
-            return _currency(code, info.data.get("minor_units")).code
-        except ValueError as fault:
-            raise contradiction(str(fault).removeprefix("currency: ")) from None
+    price_lists: tuple[PriceList, ...] = ()
 
     @field_validator("billing_day")
     @classmethod
@@ -246,20 +280,6 @@ class Plan(Strict):
             raise contradiction("must not be negative: it is how long after its end a period stays open")
         return grace
 
-    @field_validator("thresholds")
-    @classmethod
-    def _thresholds_ascend(cls, thresholds: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
-        pairs = pairwise(thresholds)
-        refuse(
-            "thresholds",
-            [
-                ((index,), f"must be greater than {before} (thresholds ascend)", str(value))
-                for index, (before, value) in enumerate(pairs, start=1)
-                if value <= before
-            ],
-        )
-        return thresholds
-
     @field_validator("rate_cards", mode="wrap")
     @classmethod
     def _ids_differ(cls, cards: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -271,6 +291,32 @@ class Plan(Strict):
         refuse("rate_cards", _doubled_ids(cards))
         return checked
 
+    @field_validator("price_lists")
+    @classmethod
+    def _lists_price_every_card(cls, lists: tuple[PriceList, ...], info: ValidationInfo) -> tuple[PriceList, ...]:
+        if "rate_cards" in info.data:
+            faults = _doubled_currencies(lists, info.data.get("currency"))
+            for index, listed in enumerate(lists):
+                faults += [((index, *below), message, value) for below, message, value in _listed(info.data, listed)]
+            refuse("price_lists", faults)
+        return lists
+
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """Every currency that it is offered in, its own first."""
+        return (self.currency, *(listed.currency for listed in self.price_lists))
+
+    def in_currency(self, code: str) -> Plan:
+        """The plan with the prices of a currency. Raises LookupError if it is not offered in it."""
+        if code == self.currency:
+            return self
+        listed = next((found for found in self.price_lists if found.currency == code), None)
+        if listed is None:
+            raise LookupError(f"currency: plan {self.id} is not offered in {code}; {', '.join(self.currencies)}")
+        cards = tuple(card.model_copy(update=_prices(listed.rate_cards[card.id])) for card in self.rate_cards)
+        own = {name: getattr(listed, name) for name in _LISTED}
+        return self.model_copy(update={**own, "rate_cards": cards, "price_lists": ()})
+
     @property
     def money(self) -> Currency:
         """The currency with its minor units."""
@@ -279,6 +325,58 @@ class Plan(Strict):
 
 def _currency(code: str, minor_units: int | None) -> Currency:
     return currency(code, None if minor_units is None else {code: minor_units})
+
+
+_LISTED = ("currency", "minor_units", "commitment", "thresholds", "recurring_threshold")
+
+
+def _prices(listed: ListedPrice) -> dict[str, Any]:
+    return {name: getattr(listed, name) for name in ListedPrice.model_fields}
+
+
+def _doubled_currencies(lists: tuple[PriceList, ...], own: object) -> list[Found]:
+    seen, faults = {own}, list[Found]()
+    for index, listed in enumerate(lists):
+        if listed.currency in seen:
+            problem = f"must differ: the plan has prices in {listed.currency} already"
+            faults.append(((index, "currency"), problem, listed.currency))
+        seen.add(listed.currency)
+    return faults
+
+
+def _listed(plan: Mapping[str, Any], listed: PriceList) -> list[Found]:
+    """What a price list leaves out or has too much, and what contradicts the rate cards that it prices."""
+    cards = {card.id: card for card in plan["rate_cards"]}
+    unknown = [name for name in listed.rate_cards if name not in cards]
+    faults: list[Found] = [(("rate_cards", name), "no rate card of the plan has this id", name) for name in unknown]
+    for name, card in cards.items():
+        if name not in listed.rate_cards:
+            faults.append((("rate_cards", name), f"is missing: the rate card needs a price in {listed.currency}", None))
+        else:
+            faults += [(("rate_cards", name, *below), *told) for below, *told in _card_faults(card, listed, name)]
+    for field in ("commitment", "thresholds", "recurring_threshold"):
+        if bool(plan.get(field)) != bool(getattr(listed, field)):
+            faults.append(((field,), _either_both(field, "plan", listed.currency), None))
+    return faults
+
+
+def _card_faults(card: RateCard, listed: PriceList, name: str) -> list[Found]:
+    found = listed.rate_cards[name]
+    faults: list[Found] = [
+        ((field,), _either_both(field, "rate card", listed.currency), None)
+        for field in ("maximum", "minimum", "commitment")
+        if (getattr(card, field) is None) != (getattr(found, field) is None)
+    ]
+    own = {field: getattr(card, field) for field in card.model_fields_set}
+    try:
+        RateCard.model_validate(own | _prices(found))
+    except ValidationError as error:
+        faults += [(tuple(each["loc"]), str(each["msg"]), each["input"]) for each in error.errors()]
+    return faults
+
+
+def _either_both(field: str, whole: str, code: str) -> str:
+    return f"must be given in {code} if and only if the {whole} has one"
 
 
 def _doubled_ids(cards: object) -> list[Found]:

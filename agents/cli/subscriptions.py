@@ -33,6 +33,9 @@ def subscribe(
     version: Annotated[str, typer.Option(help="A version, or its beginning; default: the newest.")] = "",
     starts_at: Annotated[str, typer.Option(help="When it starts; default: billing time.", show_default=False)] = "",
     time_zone: Annotated[str, typer.Option(help="Where its days and months begin.")] = "UTC",
+    currency: Annotated[
+        str, typer.Option(help="One that the plan is offered in; default: its own.", show_default=False)
+    ] = "",
     actor: Actor = "",
     reason: Reason = REASON,
     request_id: RequestId = "",
@@ -66,6 +69,7 @@ def subscribe(
                 subscription=subscription or f"{customer}-{name}",
                 plan=name,
                 plan_version=chosen,
+                currency=currency or None,
                 starts_at=starts,
                 time_zone=time_zone,
             )

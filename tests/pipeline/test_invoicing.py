@@ -169,6 +169,24 @@ def test_a_custom_unit_is_billed_in_its_own_decimals() -> None:
     assert f"{bill(plan(fee, currency='TOK', minor_units=4)).totals.amount_due:f}" == "1.4815"
 
 
+def test_a_plan_in_another_currency_is_billed_by_its_price_list() -> None:
+    listed = {
+        "currency": "JPY",
+        "rate_cards": {
+            "fee": {"price": {"model": "flat", "amount": "7900"}},
+            "use": {"price": {"model": "per_unit", "unit_price": "2.4"}},
+        },
+    }
+    closed, catalogue = close(plan(price_lists=[listed]))
+    due = closed.periods[0].model_copy(update={"currency": "JPY"})
+    usage: UsageByMeter = {("s0", "tokens", JUNE): [Usage(("large",), D(1001), 3)]}
+    (invoice,) = invoice_of(closed.model_copy(update={"periods": (due,)}), usage, catalogue)
+    # 1001 x 2.4 = 2402.4 → 2402 yen; 10302 at 20 % is 2060.4 → 2060.
+    assert (invoice.currency, invoice.minor_units) == ("JPY", 0)
+    assert amounts(invoice) == [("fee", "7900", "0", "7900", "1580"), ("use", "2402", "0", "2402", "480")]
+    assert f"{invoice.totals.amount_due:f}" == "12362"
+
+
 def test_an_invoice_that_asks_for_nothing_is_paid_at_once() -> None:
     free = FEE | {"price": {"model": "flat", "amount": "0"}}
     assert [finalized(bill(plan(card), usage={}), 1).status for card in (free, FEE)] == ["paid", "open"]
