@@ -29,7 +29,7 @@ def read_owners(text: str) -> tuple[tuple[Owner, ...], tuple[str, ...]]:
         rows.fieldnames = list(header)
         return _owners([(rows.line_num, row) for row in rows])
     except csv.Error as error:
-        return (), (f"line {rows.line_num}: {error}",)
+        return (), (f"line {rows.reader.line_num}: {error}",)
 
 
 def _header_faults(header: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,6 +43,8 @@ def attribute(
 
     A subject that nobody attributed is its own customer. --customer and --from hold where a line of --file is silent.
     """
+    import asyncio
+
     from agents.cli.instants import instant
     from agents.cli.screen import Screen
     from pipeline.attribution_file import Owner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,6 +74,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what the log holds: meters, plans, their versions and which is newest; with a name, what it says."""
+    import asyncio
+
     from agents.cli.screen import Screen
 
     asyncio.run(_show(Screen(json_only=as_json), name, as_json=as_json))
@@ -86,6 +87,8 @@ def apply(files: Files = None, dry_run: DryRun = False, as_json: AsJson = False)
     A fault in any file stops it before anything changes. Running subscriptions keep the version they are on; new ones
     take the newest. Applying twice changes nothing; objects that the files do not name stay.
     """
+    import asyncio
+
     from agents.cli.screen import Screen
 
     asyncio.run(_apply(Screen(json_only=as_json), _read(files), dry_run=dry_run, as_json=as_json))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +38,8 @@ def register(app: typer.Typer) -> None:
 
 def clock(as_json: AsJson = False) -> None:
     """Show billing time: the clock, its last tick, the vector of that tick and who has followed it."""
+    import asyncio
+
     from agents.cli.screen import Screen
 
     asyncio.run(_show(Screen(json_only=as_json)))
@@ -59,6 +60,8 @@ def tick(
     The first tick fixes the clock. On a wall clock the workers make the ticks, and one made by hand is refused (exit
     code 1), as is one that goes back. Returns once the workers have taken it in.
     """
+    import asyncio
+
     from agents.cli.instants import instant
     from agents.cli.screen import Screen
 
@@ -73,6 +76,8 @@ def tick(
 
 
 async def _tick(screen: Screen, time: datetime | None, start: Kind | None, *, timeout: float | None) -> None:
+    import asyncio
+
     from agents.cli.instants import shown
     from agents.cli.waiting import until
     from agents.clock import TickLog, wall_time
@@ -121,6 +126,8 @@ def refuse_by_hand(last: Tick | None, start: Kind | None) -> None:
 
 
 async def _show(screen: Screen) -> None:
+    import asyncio
+
     from agents.clock import TickLog
     from agents.logs import Logs
     from agents.settings import load

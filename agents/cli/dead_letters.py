@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -167,6 +166,8 @@ def waive(
 
 
 def _on_services(run: Callable[[Screen, DeadLetterStore, Logs], Coroutine[Any, Any, None]], *, as_json: bool) -> None:
+    import asyncio
+
     from agents.cli.screen import Screen
     from agents.logs import Logs
     from agents.settings import load

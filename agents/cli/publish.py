@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +35,8 @@ def publish(
     The subject is the key. A line is published as it is, even a broken one: the verdict is the ingester's. A run that
     was interrupted goes on where the last acknowledged line was (FILE.position); a line sent twice is counted once.
     """
+    import asyncio
+
     from agents.cli.failures import NotFound
     from agents.cli.screen import Screen
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +46,8 @@ def subscribe(
 
     The subscription keeps the plan version it starts with. --starts-at without a zone is local time of --time-zone.
     """
+    import asyncio
+
     from agents.cli.instants import instant, zone
     from agents.cli.screen import Screen
 
@@ -90,6 +91,8 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """End a subscription at the end of its running period; prints accepted, or refused and why (exit code 1)."""
+    import asyncio
+
     from agents.cli.screen import Screen
 
     async def run() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +31,8 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Show the last records of a topic, with their positions; --follow goes on."""
+    import asyncio
+
     from agents.cli.screen import Screen
 
     if start and start not in ("start", "end") and not start.isdigit():

@@ -85,7 +85,7 @@ def fastest_of_three(start: Callable[[], object]) -> float:
 
 
 def test_the_frame_loads_no_library_that_only_services_need() -> None:
-    heavy = ("aiokafka", "faust", "clickhouse_connect", "pydantic", "msgspec", "rich.progress")
+    heavy = ("aiokafka", "faust", "clickhouse_connect", "pydantic", "msgspec", "asyncio", "rich.progress")
     code = f"import sys, agents.cli.frame as f; f.build(); print([m for m in {heavy!r} if m in sys.modules])"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
