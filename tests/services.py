@@ -22,7 +22,7 @@ import psutil
 from deploy.local import Ports, Silent, find, start_worker, stop_worker, up, wipe
 
 KAFKA_IMAGE = "apache/kafka:4.1.0"
-CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.7.2"
+CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.7.3.19"
 READY_WITHIN_S = 60
 Server = Literal["kafka", "clickhouse"]
 
