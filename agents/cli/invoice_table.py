@@ -46,6 +46,8 @@ def total_rows(invoice: Invoice) -> Iterator[Row]:
     if totals.credits_applied:
         yield _sum("credits", -totals.credits_applied)
         yield _sum("amount due", totals.amount_due, invoice.currency)
+    for use in invoice.credits:
+        yield _note(f"{use.grant}: {use.used:,f} as {use.treatment}, {use.left:,f} left")
 
 
 def number(value: Decimal) -> str:
@@ -75,6 +77,8 @@ def _line(invoice: Invoice, line: InvoiceLine) -> Iterator[Row]:
         yield from (_tier(tier, low, rated.unit) for tier, low in _with_lows(rated.tiers))
     yield from _buckets(rated)
     yield from _deductions(rated)
+    for part in line.discounts:
+        yield (f"  discount {part.source}", "", "", "", "", "", f"{-part.amount:,f}")
 
 
 def _price(rated: RatedLine) -> tuple[str, str]:

@@ -13,7 +13,9 @@ from agents.cli.replaying import json_differences, text_differences
 from pipeline.invoicing import finalized, invoice_of
 from pipeline.rating import Usage
 from schemas.catalogue_entry import MeterEntry, PlanEntry, catalogue_of
+from schemas.credit import CreditUse
 from schemas.customer_state import DuePeriod, PeriodClosed
+from schemas.discount import DiscountPart
 from schemas.invoice import Invoice
 from schemas.meter import Meter
 from schemas.period import Period
@@ -71,11 +73,21 @@ def test_values_that_the_meter_cannot_use_are_named_below_their_line() -> None:
 def test_totals_without_discount_tax_and_credits_are_one_row() -> None:
     found = invoice(Usage((None,), D(12), 12))
     assert list(total_rows(found)) == [("total", "", "", "", "", "", "2.00 EUR")]
+    used = (CreditUse("welcome", "payment", D("0.50"), D("9.50")),)
     credited = found.totals.model_copy(update={"credits_applied": D("0.50"), "amount_due": D("1.50")})
-    rows = list(total_rows(found.model_copy(update={"totals": credited})))
+    rows = list(total_rows(found.model_copy(update={"totals": credited, "credits": used})))
     assert [(row[0], row[-1]) for row in rows] == [
-        ("total", "2.00 EUR"), ("credits", "-0.50"), ("amount due", "1.50 EUR")
+        ("total", "2.00 EUR"), ("credits", "-0.50"), ("amount due", "1.50 EUR"),
+        ("  welcome: 0.50 as payment, 9.50 left", ""),
     ]  # fmt: skip
+
+
+def test_what_a_discount_takes_off_a_line_stands_below_it() -> None:
+    found = invoice(Usage((None,), D(12), 12))
+    (line,) = found.lines
+    reduced = line.model_copy(update={"discounts": (DiscountPart("launch", D("0.20")),)})
+    rows = line_rows(found.model_copy(update={"lines": (reduced,)}))
+    assert rows[-1] == ("  discount launch", "", "", "", "", "", "-0.20")
 
 
 def test_a_draft_is_named_by_its_id_and_a_final_invoice_by_its_number() -> None:
