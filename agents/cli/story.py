@@ -102,7 +102,8 @@ class Story:
                 await self._again(stage)
             else:
                 await self._first(stage, last)
-        self._where_to_look(settings)
+            example = (await stage.invoices())[0]
+        self._where_to_look(settings, example)
 
     # -- the stage is set ----------------------------------------------------------------------------------------
 
@@ -227,9 +228,16 @@ class Story:
             raise ProofFailed("it does not add up:\n  " + "\n  ".join(faults))
         self._screen.say(f"  every quantity on the {len(invoices)} invoices is what the events add up to, exactly")
 
-    def _where_to_look(self, settings: Settings) -> None:
+    def _where_to_look(self, settings: Settings, example: Invoice) -> None:
         say = self._screen.say
         say(f"\n6 · Done in {time.monotonic() - self._began:.0f} s. Where to look next")
-        say("  tally tail billing.invoices --from start")
+        there = ""
+        if self._script.deployment:
+            there = f"TALLY_TOPIC_PREFIX={settings.topic_prefix} TALLY_DATABASE={settings.database} "
+        for command in (
+            f"invoice {example.number}", f"usage {example.customer}", "reconcile", "replay --check --all", "status",
+            "tail billing.invoices --from start",
+        ):  # fmt: skip
+            say(f"  {there}tally {command}")
         say(f"  ClickHouse: {settings.clickhouse}/play  user {settings.clickhouse_user}")
         say("Still running: Kafka, ClickHouse, two workers. Stop them, keeping everything: tally down  (make down)")

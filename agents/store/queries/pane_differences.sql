@@ -1,7 +1,7 @@
 -- pane_differences: customers whose sealed panes differ from raw events, each pane as of the vector it was sealed at.
 -- Panes that lie wholly in the span are compared; a zero row stands for a group that vanished.
 WITH sealed AS (
-  SELECT pane, vector FROM seals FINAL
+  SELECT pane, vector, ver FROM seals FINAL
   WHERE meter = {meter:String} AND meter_version = {version:String}
     AND pane >= {starts:DateTime64(3, 'UTC')} AND pane < {ends:DateTime64(3, 'UTC')}),
 raw AS (
@@ -24,6 +24,16 @@ corrected AS (
   SELECT DISTINCT toStartOfInterval(e.ts, INTERVAL 5 MINUTE) AS pane
   FROM events AS e INNER JOIN corrections AS c ON e.source = c.target_source AND e.id = c.target_id
   UNION DISTINCT SELECT toStartOfInterval(ts, INTERVAL 5 MINUTE) FROM corrections WHERE action = 'replace'),
+in_flight AS (
+  -- Totals are written before the seal that says as of what: between the two a pane cannot be compared with anything.
+  -- A seal rewrites every group that has events; an older row without events may stay.
+  SELECT t.pane AS pane
+  FROM (
+    SELECT pane, events, ver FROM pane_totals FINAL
+    WHERE meter = {meter:String} AND meter_version = {version:String}
+      AND pane >= {starts:DateTime64(3, 'UTC')} AND pane < {ends:DateTime64(3, 'UTC')}) AS t
+  LEFT JOIN sealed AS s ON t.pane = s.pane
+  WHERE t.ver > s.ver OR (t.events > 0 AND t.ver != s.ver)),
 compared AS (
   SELECT subject, pane, grp, sum(raw_events) AS raw_events, sum(total_events) AS total_events,
     sum(raw_value) AS raw_value, sum(total_value) AS total_value
@@ -36,7 +46,7 @@ compared AS (
     FROM pane_totals FINAL
     WHERE meter = {meter:String} AND meter_version = {version:String}
       AND pane >= {starts:DateTime64(3, 'UTC')} AND pane < {ends:DateTime64(3, 'UTC')})
-  WHERE pane NOT IN (SELECT pane FROM corrected)
+  WHERE pane NOT IN (SELECT pane FROM corrected) AND pane NOT IN (SELECT pane FROM in_flight)
   GROUP BY subject, pane, grp
   HAVING raw_events != total_events OR raw_value != total_value)
 SELECT if(a.customer = '', c.subject, a.customer) AS customer, count() AS panes, sum(c.raw_events), sum(c.total_events),
