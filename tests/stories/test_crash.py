@@ -29,7 +29,7 @@ BILLING_CHAINS = (
     (Step.RATE, Step.FINALISE, Step.FINALISED),
     (Step.NUMBER, Step.PUBLISH, Step.FINAL),
 )
-FOR_EACH_CUSTOMER = (Step.CLOSE, Step.FINALISE, Step.PUBLISH, Step.FINAL)
+FOR_EACH_CUSTOMER = (Step.CLOSE, Step.FINALISE, Step.PUBLISH)
 GAPS = "SELECT topic, k_partition, gaps FROM v_ingest_coverage WHERE gaps > 0 OR covered < reached"
 
 
@@ -45,7 +45,10 @@ def places(step: Step) -> Sequence[str]:
 
 
 async def die_at(deployment: Deployment, worker: str, chain: Sequence[Step]) -> None:
-    """One worker after the other, each killed at its place; then one that lives."""
+    """One worker after the other, each killed at its place; then one that lives.
+
+    An instance name makes the group hand the partitions of the dead to the next one at once.
+    """
     for step in chain:
         for place in places(step):
             dying = deployment.worker(worker, crash_at=place, instance=worker)

@@ -69,7 +69,7 @@ async def test_the_requests_of_a_language_model_are_billed_to_the_token(deployme
     for batch in trace.batches(found):
         await deployment.publish(batch.records)
         await deployment.tick(batch.tick_at)
-    (invoice,) = await deployment.invoices(1, within_s=60)
+    (invoice,) = await deployment.invoices(1)
     with LLM.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert totals(invoice) == {
@@ -91,7 +91,7 @@ async def test_the_requests_to_a_web_server_are_billed_to_the_byte_per_client(de
     await deployment.subscribe({"semicomplete": "site"}, start)
     await deployment.publish(requests(lines))
     await deployment.tick(end)
-    (invoice,) = await deployment.invoices(1, within_s=60)
+    (invoice,) = await deployment.invoices(1)
     sizes, counts = Counter[str](), Counter[str]()
     for line in lines:  # client - - [time] "request" status bytes "referrer" "agent"
         client, size = line.split()[0], re.sub(r'^[^"]*"(\\.|[^"\\])*" \d+ (\S+).*$', r"\2", line)
