@@ -31,6 +31,8 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "invoice-event": ("billing.invoices", "schemas.invoice:InvoiceEvent"),
     "invoice": ("billing.invoices-latest", "schemas.invoice:Invoice"),
 }
+# Requests of commands, as a program writes them.
+REQUESTS: Mapping[str, str] = {"invoice-preview": "schemas.invoice_preview:InvoicePreview"}
 CATALOGUE_FILE = "catalogue"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -38,15 +40,19 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def json_schemas() -> dict[str, str]:
     """File name -> JSON Schema (draft 2020-12) of each message and of catalogue files, as text with sorted keys."""
     found = {message: _of_message(topic, place) for message, (topic, place) in MESSAGES.items()}
+    found |= {request: _type_at(place).json_schema(mode="validation") for request, place in REQUESTS.items()}
     found[CATALOGUE_FILE] = catalogue_schema()
     return {f"{name}.schema.json": _text(name, schema) for name, schema in found.items()}
 
 
 def _of_message(topic: str, place: str) -> dict[str, Any]:
+    return {"x-topic": topic, **_type_at(place).json_schema(mode="serialization")}
+
+
+def _type_at(place: str) -> TypeAdapter[Any]:
     module, name = place.split(":")
     found: Any = getattr(import_module(module), name)
-    adapter: TypeAdapter[Any] = found if isinstance(found, TypeAdapter) else TypeAdapter(found)
-    return {"x-topic": topic, **adapter.json_schema(mode="serialization")}
+    return found if isinstance(found, TypeAdapter) else TypeAdapter(found)
 
 
 def _text(name: str, schema: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from schemas.credit import CreditGrant, CreditUse
 from schemas.discount import DiscountPart, unknown_charges
-from schemas.money import Currency, allocate
+from schemas.money import Currency, allocate, round_money
 from schemas.period import Moment
 from schemas.quantity import ZERO, exactly
 
@@ -76,7 +76,7 @@ def draw(
         used = min(grant.left, rest)
         rest -= used
         if used:
-            uses.append(_use(grant, used))
+            uses.append(_use(grant, used, currency))
     return Drawn(tuple(uses), rest, balance - (due - rest))
 
 
@@ -105,7 +105,7 @@ def pay(due: Decimal, lines: Sequence[Payable], grants: Sequence[CreditGrant], c
         rest -= used
         balance += grant.left - used
         if used:
-            uses.append(_use(grant, used))
+            uses.append(_use(grant, used, currency))
     return Drawn(tuple(uses), rest, balance)
 
 
@@ -126,7 +126,7 @@ def discount_by_grants(
             rests[index] -= part
             if part:
                 parts[index].append(DiscountPart(grant.id, part))
-        uses.append(_use(grant, used))
+        uses.append(_use(grant, used, currency))
     return tuple(uses), tuple(tuple(held) for held in parts)
 
 
@@ -148,6 +148,8 @@ def _in_currency(grants: Sequence[CreditGrant], currency: Currency) -> Sequence[
     for index, grant in enumerate(grants):
         if grant.currency != currency.code:
             raise ValueError(f"grants[{index}].currency: must be {currency.code}, not {grant.currency}")
+        if round_money(grant.left, currency) != grant.left:
+            raise ValueError(f"grants[{index}].amount: {grant.left} is not rounded to {currency.minor_units} decimals")
     return grants
 
 
@@ -160,5 +162,6 @@ def _limit(grant: CreditGrant, line: Payable, taken: Decimal) -> Decimal:
     return max(ZERO, line.net + (ZERO if grant.applies_to else line.tax) - taken)
 
 
-def _use(grant: CreditGrant, used: Decimal) -> CreditUse:
-    return CreditUse(grant.id, grant.treatment or "payment", used, grant.left - used)
+def _use(grant: CreditGrant, used: Decimal, currency: Currency) -> CreditUse:
+    left = round_money(grant.left - used, currency)
+    return CreditUse(grant.id, grant.treatment or "payment", round_money(used, currency), left)

@@ -19,6 +19,7 @@ _SENTENCES = {
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
     "contradiction": "{message}",
     "too_short": "must not be empty",
     "string_too_short": "must not be empty",

@@ -40,6 +40,7 @@ class LineTotals:
     `taxes` are those that applied: of an exempt line the one of rate 0.
     """
 
+    charge: str
     amount: Decimal
     discounts: tuple[DiscountPart, ...]
     discount: Decimal
@@ -105,7 +106,7 @@ def totals(
         credits_applied=taxes.total - paid.due,
         amount_due=paid.due,
         lines=tuple(
-            LineTotals(line.amount, held, off, net, share, taxable.taxes)
+            LineTotals(line.charge, line.amount, held, off, net, share, taxable.taxes)
             for line, held, off, net, share, taxable in zip(
                 lines, parts, taken, nets, taxes.shares, taxables, strict=True
             )

@@ -35,6 +35,7 @@ MODULES: Final = (
     "agents.cli.clock",
     "agents.cli.usage",
     "agents.cli.invoices",
+    "agents.cli.invoice_preview",
     "agents.cli.replay",
     "agents.cli.reconcile",
     "agents.cli.leaks",
