@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from pipeline.fault_texts import Steps, faults_of, nearest, path_text
+from pipeline.toml_lines import line_numbers, line_of
 from schemas.catalogue import Catalogue
 from schemas.discount import Coupon, unknown_charges
 from schemas.meter import COMBINES_OVER_WINDOWS, Meter
@@ -39,9 +40,12 @@ class Fault:
     file: str
     path: str
     problem: str
+    line: int = 0
+    """Where the field is, or the table that lacks it; 0 if the file cannot be read so far."""
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.path}: {self.problem}" if self.path else f"{self.file}: {self.problem}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.path}: {self.problem}" if self.path else f"{place}: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +117,15 @@ def load_catalogue(files: Mapping[str, str]) -> Loaded:
     _refuse_unknown_charges(reading)
     _refuse_missing_input(reading)
     if reading.faults:
-        return Loaded(faults=tuple(sorted(reading.faults, key=lambda fault: fault.file)))
+        return Loaded(faults=_placed(reading.faults, files))
     return Loaded(reading.valid(Meter), reading.valid(Plan), reading.valid(TaxRate), reading.valid(Coupon))
+
+
+def _placed(faults: Sequence[Fault], files: Mapping[str, str]) -> tuple[Fault, ...]:
+    """The faults with their lines, by file and line."""
+    lines = {name: line_numbers(files[name]) for name in {fault.file for fault in faults if fault.path}}
+    placed = [replace(f, line=line_of(lines[f.file], f.path)) if f.path else f for f in faults]
+    return tuple(sorted(placed, key=lambda fault: (fault.file, fault.line)))
 
 
 def _read(reading: _Reading, file: str, text: str) -> None:

@@ -48,6 +48,8 @@ def check(files: Files = None, as_json: AsJson = False) -> None:
 
     Exit code 1 if there is a fault.
     """
+    from dataclasses import asdict
+
     from agents.cli.exit_codes import OK, REFUSED
     from agents.cli.screen import Screen
 
@@ -55,13 +57,13 @@ def check(files: Files = None, as_json: AsJson = False) -> None:
     if as_json:
         screen.document(
             {
-                "faults": [{"file": f.file, "path": f.path, "problem": f.problem} for f in loaded.faults],
-                "meters": [meter.id for meter in loaded.meters],
-                "plans": [plan.id for plan in loaded.plans],
+                "faults": [asdict(fault) for fault in loaded.faults],
+                **{kind: [each.id for each in objects] for kind, objects in _kinds(loaded).items()},
             }
         )
     elif not loaded.faults:
-        screen.say(f"No fault: {_names('meter', loaded.meters)}; {_names('plan', loaded.plans)}.")
+        told = [_names(kind, objects) for kind, objects in _kinds(loaded).items() if objects]
+        screen.say(f"No fault: {'; '.join(told) or 'and nothing in it'}.")
     for fault in () if as_json else loaded.faults:
         screen.say(str(fault))
     if loaded.faults and not as_json:
@@ -100,9 +102,13 @@ def _read(files: list[Path] | None) -> Loaded:
     return read_files(files or [example_folder()])
 
 
+def _kinds(loaded: Loaded) -> dict[str, Sequence[Any]]:
+    return {"meters": loaded.meters, "plans": loaded.plans, "tax_rates": loaded.tax_rates, "coupons": loaded.coupons}
+
+
 def _names(kind: str, objects: Sequence[Any]) -> str:
-    plural = kind if len(objects) == 1 else f"{kind}s"
-    return f"{len(objects)} {plural}" + (f" ({', '.join(each.id for each in objects)})" if objects else "")
+    what = kind.replace("_", " ").removesuffix("s" if len(objects) == 1 else "")
+    return f"{len(objects)} {what} ({', '.join(each.id for each in objects)})"
 
 
 def _count_of(loaded: Loaded) -> str:
@@ -133,6 +139,8 @@ async def _apply(screen: Screen, loaded: Loaded, *, dry_run: bool, as_json: bool
         found, stay = changes(current, entries), kept(current, entries)
         if not as_json:
             _say_changes(screen, found, stay)
+            if loaded.coupons:
+                screen.say(f"  checked, but not kept in the log: {_names('coupons', loaded.coupons)}")
         published = 0 if dry_run else await publish(logs, current, entries)
     if as_json:
         screen.document({"changes": [_document_of(change) for change in found], "kept": stay, "published": published})
@@ -271,7 +279,7 @@ def described(entry: MeterEntry | PlanEntry) -> str:
         )
     plan = entry.plan
     every = f"{plan.interval.count} {plan.interval.unit}s" if plan.interval.count > 1 else plan.interval.unit
-    return f"{plan.currency} per {every} · {', '.join(card.id for card in plan.rate_cards)}"
+    return f"{', '.join(plan.currencies)} per {every} · {', '.join(card.id for card in plan.rate_cards)}"
 
 
 def _say_content(screen: Screen, entry: MeterEntry | PlanEntry) -> None:

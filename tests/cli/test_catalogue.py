@@ -70,23 +70,26 @@ def test_every_fault_is_told_with_file_table_field_and_what_would_be_right(tmp_p
     assert done.returncode == 1
     told = done.stdout.splitlines()
     assert [line.split(": ")[:2] for line in told[:-1]] == [
-        ["plans.toml", "meters[0].aggregation"],
-        ["plans.toml", "plans[0].currency"],
-        ["plans.toml", "plans[0].rate_cards[0].price.unit_price"],
-        ["plans.toml", "plans[0].rate_cards[0].price.unit_prize"],
-        ["plans.toml", "plans[0].rate_cards[0].meter"],
+        ["plans.toml:5", "meters[0].aggregation"],
+        ["plans.toml:9", "plans[0].currency"],
+        ["plans.toml:12", "plans[0].rate_cards[0].meter"],
+        ["plans.toml:13", "plans[0].rate_cards[0].price.unit_price"],
+        ["plans.toml:13", "plans[0].rate_cards[0].price.unit_prize"],
     ]
     assert "did you mean 'count'?" in told[0]
     assert 'use an ISO 4217 code such as "EUR"' in told[1]
-    assert "did you mean 'unit_price'?" in told[3]
-    assert "did you mean 'calls'?" in told[4]
+    assert "did you mean 'calls'?" in told[2]
+    assert told[3].endswith("is missing")
+    assert "did you mean 'unit_price'?" in told[4]
     assert told[-1] == "5 faults in 1 file(s)."
 
     (tmp_path / "folder").mkdir()
     faults = json.loads(check(tmp_path, "plans.toml", "--json").stdout)["faults"]
-    assert [sorted(fault) for fault in faults] == [["file", "path", "problem"]] * 5
+    assert [sorted(fault) for fault in faults] == [["file", "line", "path", "problem"]] * 5
     assert check(tmp_path, "latin.txt").stdout.startswith("latin.txt: must be UTF-8 text; byte 5 is not")
     assert check(tmp_path, "folder").stdout.startswith("folder: must hold catalogue files (*.toml); there is none")
+    (tmp_path / "broken.toml").write_text("[[plans]\n")
+    assert check(tmp_path, "broken.toml", "plans.toml").stdout.startswith("broken.toml: is not TOML: ")
     assert check(tmp_path, "absent.toml").returncode == 4
 
 

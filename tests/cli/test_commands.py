@@ -121,7 +121,7 @@ async def test_applying_a_catalogue_tells_first_changes_once_and_never_loses_a_v
     assert "unchanged" in changed
 
     faulty = tally.file("faulty.toml", CATALOGUE_FILE.replace("EUR", "EURO").replace('"0.5"', '"1"'))
-    assert "faulty.toml: plans[0].currency: unknown code 'EURO'" in await tally.refused("catalogue", "apply", faulty)
+    assert "faulty.toml:9: plans[0].currency: unknown code 'EURO'" in await tally.refused("catalogue", "apply", faulty)
 
     tally.file("plans.toml", CATALOGUE_FILE)
     assert "applied before" in await tally.said("catalogue", "apply", file)
