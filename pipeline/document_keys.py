@@ -50,9 +50,10 @@ def dimension_group(kind: str, dimensions: Mapping[str, str | None], entry: int 
 
     Empty for the ordinary single line.
     """
-    if kind != "top_up" and not dimensions and not entry:
+    apart = kind if kind in ("top_up", "unpriced") else ""
+    if not apart and not dimensions and not entry:
         return ""
-    return canonical_json(["top_up" if kind == "top_up" else "", dict(dimensions), entry]).decode()
+    return canonical_json([apart, dict(dimensions), entry]).decode()
 
 
 def number_text(kind: Kind, number: int) -> str:

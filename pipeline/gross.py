@@ -46,6 +46,8 @@ class Part:
     tiers: tuple[TierUse, ...] = ()
     buckets: tuple[BucketUse, ...] = ()
     transactions: TransactionUse | None = None
+    usage: tuple[UsageRow, ...] = ()
+    """The rows that it was priced from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def _scalar(
         gross=round_money(priced.amount, currency),
         events=0 if isinstance(used, Decimal) else sum(row.events for row in used),
         tiers=priced.tiers,
+        usage=() if isinstance(used, Decimal) else tuple(used),
     )
 
 
@@ -149,7 +152,10 @@ def _transactions(price: Percentage, usage: Sequence[UsageRow], currency: Curren
     quantity = total(usage)
     gross = round_money(priced.amount, currency)
     billed = sum((row.quantity for row in usage if row.quantity > 0), ZERO) - priced.use.free_amount
-    part = Part((), {}, quantity, quantity, billed, priced.amount, gross, len(usage), transactions=priced.use)
+    part = Part(
+        (), {}, quantity, quantity, billed, priced.amount, gross, len(usage), transactions=priced.use,
+        usage=tuple(usage),
+    )  # fmt: skip
     return Gross((part,), priced.unpriced)
 
 
@@ -188,8 +194,9 @@ def _bucketed(
     gross = round_money(priced.amount, currency)
     events = sum(row.events for row in usage)
     return Part(
-        (), {}, quantity, converted, priced.billed_quantity, priced.amount, gross, events, buckets=priced.buckets
-    )
+        (), {}, quantity, converted, priced.billed_quantity, priced.amount, gross, events, buckets=priced.buckets,
+        usage=tuple(usage),
+    )  # fmt: skip
 
 
 def _readings(card: RateCard, price: TieredBlocks | Capacity, used: Used, currency: Currency) -> Gross:
@@ -203,7 +210,9 @@ def _readings(card: RateCard, price: TieredBlocks | Capacity, used: Used, curren
     quantity = sum(quantities.values(), ZERO)
     billed = quantity - sum(priced.unpriced.values(), ZERO)
     gross = round_money(priced.amount, currency)
-    part = Part((), {}, total(used), quantity, billed, priced.amount, gross, 0, priced.tiers)
+    rows = () if isinstance(used, Decimal) else tuple(used)
+    events = sum(row.events for row in rows)
+    part = Part((), {}, total(used), quantity, billed, priced.amount, gross, events, priced.tiers, usage=rows)
     return Gross((part,), tuple(priced.unpriced.items()))
 
 

@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from pipeline.pricing import UsageRow, Used
-from pipeline.stages import NOTHING, Key, PartStages, Stages, Terms, share_of, stages_of
+from pipeline.pricing import UsageRow, Used, total
+from pipeline.rated_lines import difference, emptied, line_of, top_up_of, unpriced_of
+from pipeline.stages import NOTHING, Key, PartStages, Stages, Terms, stages_of
+from pipeline.usage_needed import missing
 from schemas.customer_state import DuePeriod
 from schemas.meter import Meter
 from schemas.money import Currency, currency
+from schemas.period import Period
 from schemas.plan import RateCard
-from schemas.price import Flat
 from schemas.quantity import ZERO, exactly
-from schemas.rated_line import GroupUse, Kind, LineDiscount, Modifiers, ProrationUse, RatedLine, StageAmounts
+from schemas.rated_line import Conditions, GroupUse, RatedLine, StageAmounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Usage:
     value: Decimal
     events: int
     invalid_events: int = 0
+    window: Period | None = None
+    """Its window, for rate cards that count by window (`usage_needed`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,19 @@ def rate_slice(
     a first tier's fee is billed even without usage. Amounts may be negative: late corrections give back.
     """
     stages = stages_of(card, used, terms, final=final, until=until)
+    conditions = conditions_of(terms, final=final, until=until)
     before = previous.total if previous else NOTHING
-    billed = _difference(stages.total, before)
-    lines = _lines(card, stages, previous, terms)
+    billed = difference(stages.total, before)
+    lines = _lines(card, stages, previous, terms, conditions)
     if billed.top_up:
-        lines = (*lines, _top_up(card, stages, before if previous else None, terms))
+        earlier = before if previous else None
+        lines = (*lines, top_up_of(card, stages.total.capped, stages.total.top_up, earlier, terms, conditions))
     return RatedSlice(lines, billed, stages)
+
+
+def conditions_of(terms: Terms, *, final: bool = True, until: datetime | None = None) -> Conditions:
+    """What a slice of these terms rests on beside price and usage."""
+    return Conditions(is_final=final, until=until, is_trial=terms.trial, anchor=terms.anchor, term=terms.term)
 
 
 def rate_runs(
@@ -86,13 +97,18 @@ def rate_runs(
 
 def rate_fee(card: RateCard, due: DuePeriod, money: Currency | None = None) -> RatedLine:
     """The line of a fee for the served part of its period, also if it is 0."""
-    terms = terms_of(due, money)
+    return fee_line(card, terms_of(due, money))
+
+
+@exactly
+def fee_line(card: RateCard, terms: Terms) -> RatedLine:
+    """The line of a fee under its terms; a span of no length costs 0."""
     stages = stages_of(card, ZERO, terms, final=True)
-    parts = stages.parts or stages_of(card, ZERO, replace(terms, service=terms.period), final=True).parts
+    parts = stages.parts or stages_of(card, ZERO, replace(terms, service=terms.period, share=None), final=True).parts
     (part,) = parts.values()
     if not stages.parts:
         part = replace(part, amounts=stages.total, exact=ZERO)
-    return _line(card, part, None, stages, terms)
+    return line_of(card, part, None, stages, terms, conditions_of(terms))
 
 
 def rate_usage(
@@ -101,19 +117,49 @@ def rate_usage(
     """The lines of a rate card for all usage of its meter in a period that has ended: one part, or one per dimension.
 
     Groups are priced together: a group-by serves reading and prices by dimension; a scalar price counts its tiers over
-    the meter's whole quantity. Without usage there is a line only if something is owed.
+    the meter's whole quantity. Without usage there is a line only if something is owed. Usage without a price has a
+    line of its own (kind `unpriced`), which stops finalisation: it is never silently free.
     """
     terms = replace(terms_of(due, money), meter_version=version, aggregation=meter.aggregation, unit=meter.unit)
     rows = tuple(
-        UsageRow(row.value, dict(zip(meter.group_by, row.group, strict=True)), None, row.events) for row in usage
+        UsageRow(row.value, dict(zip(meter.group_by, row.group, strict=True)), row.window, row.events) for row in usage
     )
-    groups = tuple(GroupUse(row.values, row.quantity, row.events) for row in rows)
-    lines = rate_slice(card, rows, terms).lines
+    problem = missing(card, meter, rows)
+    if problem is not None:
+        return (unpriced_of(card, _all_of(rows), problem, terms),)
+    rated = rate_slice(card, rows, terms)
+    unpriced = tuple(unpriced_of(card, row, why, terms) for row, why in _unpriced(rated.unpriced))
+    groups = tuple(GroupUse(row.values, row.quantity, row.events) for row in rows if row.window is None)
     invalid = sum(row.invalid_events for row in usage)
-    if len(lines) == 1 or (lines and not lines[0].dimensions):
+    lines = rated.lines
+    if lines and (len(lines) == 1 or not lines[0].dimensions):
         first = lines[0].model_copy(update={"groups": groups, "invalid_events": invalid})
-        return (first, *lines[1:])
-    return lines
+        lines = (first, *lines[1:])
+    return (*lines, *unpriced)
+
+
+def _all_of(rows: Sequence[UsageRow]) -> UsageRow:
+    return UsageRow(total(rows), {}, None, sum(row.events for row in rows))
+
+
+def _unpriced(found: Sequence[object]) -> list[tuple[UsageRow, str]]:
+    """What no price covers, with the reason: rows by their dimensions, negative transactions, units above all tiers."""
+    rows: dict[tuple[tuple[str, str | None], ...], list[UsageRow]] = {}
+    told: list[tuple[UsageRow, str]] = []
+    for one in found:
+        if isinstance(one, UsageRow):
+            rows.setdefault(tuple(one.values.items()), []).append(one)
+        elif isinstance(one, Decimal):
+            told.append((UsageRow(one), "a negative transaction has no price: a refund is a correction of its event"))
+        elif isinstance(one, tuple):
+            told.append((UsageRow(one[1], {"component": one[0]}), "no tier reaches this many units"))
+        else:
+            told.append((UsageRow(ZERO, {}, None, 0), str(one)))
+    by_group = [(replace(_all_of(same), values=dict(group)), NO_ENTRY) for group, same in rows.items()]
+    return [*by_group, *told]
+
+
+NO_ENTRY = "no entry of the matrix matches, and it has no default_unit_price"
 
 
 def terms_of(due: DuePeriod, money: Currency | None = None) -> Terms:
@@ -127,15 +173,21 @@ def terms_of(due: DuePeriod, money: Currency | None = None) -> Terms:
     )
 
 
-def _lines(card: RateCard, stages: Stages, previous: Stages | None, terms: Terms) -> tuple[RatedLine, ...]:
+def _lines(
+    card: RateCard, stages: Stages, previous: Stages | None, terms: Terms, conditions: Conditions
+) -> tuple[RatedLine, ...]:
     """A line per part that has usage or an amount; parts of the slice before that are gone are taken back."""
     before = previous.parts if previous else {}
     lines = [
-        _line(card, part, before.get(key), stages, terms)
+        line_of(card, part, before.get(key), stages, terms, conditions)
         for key, part in stages.parts.items()
         if _is_shown(part, before.get(key))
     ]
-    gone = [_line(card, _emptied(part), part, stages, terms) for key, part in before.items() if key not in stages.parts]
+    gone = [
+        line_of(card, emptied(part), part, stages, terms, conditions)
+        for key, part in before.items()
+        if key not in stages.parts
+    ]
     return (*lines, *gone)
 
 
@@ -143,101 +195,6 @@ def _is_shown(part: PartStages, before: PartStages | None) -> bool:
     if before is None:
         return bool(part.part.quantity or part.part.events or part.amounts.gross)
     return part.part.quantity != before.part.quantity or part.amounts != before.amounts
-
-
-def _emptied(part: PartStages) -> PartStages:
-    empty = replace(part.part, quantity=ZERO, converted=ZERO, billed=ZERO, exact=ZERO, gross=ZERO, events=0, tiers=())
-    return PartStages(replace(empty, buckets=(), transactions=None), NOTHING, ZERO)
-
-
-def _line(card: RateCard, part: PartStages, before: PartStages | None, stages: Stages, terms: Terms) -> RatedLine:
-    billed = _difference(part.amounts, before.amounts if before else NOTHING)
-    amount = billed.capped
-    exact = part.exact - (before.exact if before else ZERO)
-    discounts = [("percentage_discount", billed.discount), ("maximum", billed.cap_discount)]
-    if terms.trial:
-        discounts.append(("trial", amount))
-        amount = exact = amount - amount
-    quantity = card.price.quantity if isinstance(card.price, Flat) else part.part.quantity
-    own = {
-        "dimensions": part.part.dimensions,
-        "quantity": quantity,
-        "converted_quantity": quantity if isinstance(card.price, Flat) else part.part.converted,
-        "billed_quantity": part.part.billed,
-        "unit_price": part.part.exact / part.part.billed if part.part.billed else ZERO,
-        "events": part.part.events,
-        "tiers": part.part.tiers,
-        "buckets": part.part.buckets,
-        "transactions": part.part.transactions,
-        "commitment": stages.commitment,
-        "previous": before.amounts if before else None,
-        "gross": billed.gross,
-        "discounts": tuple(LineDiscount(source, taken) for source, taken in discounts if taken),  # type: ignore[arg-type]
-        "amount_exact": exact,
-        "amount": amount,
-    }
-    return _blank(card, terms, "fee" if card.meter is None else "usage").model_copy(update=own)
-
-
-def _top_up(card: RateCard, stages: Stages, before: StageAmounts | None, terms: Terms) -> RatedLine:
-    """The separate line that lifts a charge to its minimum."""
-    amount = stages.total.top_up - (before.top_up if before else ZERO)
-    discounts = (LineDiscount("trial", amount),) if terms.trial else ()
-    billed = amount - amount if terms.trial else amount
-    own = {"previous": before, "gross": amount, "discounts": discounts, "amount_exact": billed, "amount": billed}
-    return _blank(card, terms, "top_up").model_copy(update=own)
-
-
-def _blank(card: RateCard, terms: Terms, kind: Kind) -> RatedLine:
-    """A line with what is common to all lines of a charge. Not validated again: all of it is ours."""
-    return RatedLine.model_construct(
-        charge=card.id,
-        name=card.name or card.id,
-        kind=kind,
-        meter=card.meter,
-        meter_version=terms.meter_version,
-        aggregation=terms.aggregation,
-        price_version=terms.price_version,
-        period=terms.period,
-        service=terms.service,
-        time_zone=terms.time_zone,
-        currency=terms.currency.code,
-        minor_units=terms.currency.minor_units,
-        price=card.price,
-        modifiers=_modifiers(card),
-        unit=terms.unit,
-        proration=_shown_share(card, terms),
-        tax_rates=card.tax_rates,
-    )
-
-
-def _modifiers(card: RateCard) -> Modifiers | None:
-    found = {name: getattr(card, name) for name in _MODIFIERS if getattr(card, name) is not None}
-    if not found:
-        return None
-    return Modifiers.model_construct(free_units_reset=card.free_units_reset, **found)
-
-
-_MODIFIERS = tuple(name for name in Modifiers.model_fields if name != "free_units_reset")
-
-
-def _shown_share(card: RateCard, terms: Terms) -> ProrationUse | None:
-    """The proration of a line on which something was prorated; usage prices are not."""
-    if card.one_time or not card.proration:
-        return None
-    bounds = (card.minimum, card.commitment) if card.meter is not None else (ZERO,)
-    if all(bound is None for bound in bounds) and not terms.prorate_free_units:
-        return None
-    return share_of(card, terms)
-
-
-def _difference(now: StageAmounts, before: StageAmounts) -> StageAmounts:
-    return StageAmounts(
-        now.gross - before.gross,
-        now.discount - before.discount,
-        now.cap_discount - before.cap_discount,
-        now.top_up - before.top_up,
-    )
 
 
 __all__ = ["Key", "RatedSlice", "Stages", "Terms", "Usage", "rate_fee", "rate_runs", "rate_slice", "rate_usage"]

@@ -19,23 +19,13 @@ from schemas.money import Currency, allocate, round_money
 from schemas.period import Period
 from schemas.plan import Commitment, Interval, Prorated, RateCard
 from schemas.quantity import HUNDRED, ONE, ZERO, exactly
-from schemas.rated_line import CommitmentUse, ProrationUse, StageAmounts
+from schemas.rated_line import CommitmentUse, ProrationUse, StageAmounts, TermSoFar
 
 Key = tuple[object, ...]
 NOTHING = StageAmounts()
 
 
 UNKNOWN_TERM = "commitment per term: the cost of the term's earlier periods is not known"
-
-
-@dataclass(frozen=True, slots=True)
-class TermSoFar:
-    """How far a commitment over several periods has come before this one."""
-
-    prior_base: Decimal = ZERO
-    """The exact base cost of earlier periods, without their overage surcharges."""
-    is_last: bool = False
-    """Whether the term ends with this period, which trues up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,35 @@ The parts are plain frozen dataclasses: rating makes several per line, for hundr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
 
 from schemas.faults import Strict
-from schemas.period import Period
-from schemas.plan import Commitment, UnitConversion
+from schemas.period import Instant, Period
+from schemas.plan import Commitment, Prorated, UnitConversion
 from schemas.price import Price
 from schemas.quantity import ZERO, Amount, Quantity
 
-Kind = Literal["fee", "usage", "top_up"]
+Kind = Literal["fee", "usage", "top_up", "unpriced"]
+"""`unpriced` is usage that no price covers: while a draft has such a line it cannot become final."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """A quantity (or, for prices of transactions, an amount) of one group or window, or of one event."""
+
+    quantity: Quantity
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    window: Period | None = None
+    events: int = 1
+
+    def group(self, dimensions: Sequence[str]) -> tuple[str | None, ...]:
+        """Its values of the dimensions, None where one is missing."""
+        return tuple(self.values.get(dimension) for dimension in dimensions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +85,8 @@ class ProrationUse:
     numerator: Quantity
     denominator: Quantity
     basis: Literal["day", "second"] = "day"
+    applies_to: tuple[Prorated, ...] = ()
+    """Which amounts of the line it shrinks."""
 
     @property
     def is_full(self) -> bool:
@@ -113,6 +130,32 @@ class StageAmounts:
     def total(self) -> Decimal:
         """All that is owed: the capped amount and the top-up to the minimum."""
         return self.capped + self.top_up
+
+
+@dataclass(frozen=True, slots=True)
+class TermSoFar:
+    """How far a commitment over several periods has come before this one."""
+
+    prior_base: Quantity = ZERO
+    """The exact base cost of earlier periods, without their overage surcharges."""
+    is_last: bool = False
+    """Whether the term ends with this period, which trues up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a line rests on beside its price and usage, where that is not simply one whole period, rated once."""
+
+    is_final: bool = True
+    """Whether the period has ended: minimum and true-up come with its final slice."""
+    until: Instant | None = None
+    """The end of a slice that is not final: windows that ended by then are trued up."""
+    is_trial: bool = False
+    anchor: Instant | None = None
+    """The billing anchor, which windows of a month follow."""
+    term: TermSoFar | None = None
+    previous_exact: Quantity = ZERO
+    """The exact amount at the end of the slice before."""
 
 
 class Modifiers(Strict):
@@ -161,12 +204,19 @@ class RatedLine(Strict):
     events: int = 0
     invalid_events: int = 0
     groups: tuple[GroupUse, ...] = ()
+    usage: tuple[UsageRow, ...] = ()
+    """The rows behind the quantity, where the price, free units or a commitment count by window or group."""
     tiers: tuple[TierUse, ...] = ()
     buckets: tuple[BucketUse, ...] = ()
     transactions: TransactionUse | None = None
     proration: ProrationUse | None = None
     commitment: CommitmentUse | None = None
     previous: StageAmounts | None = None
+    conditions: Conditions | None = None
+    reached: Amount | None = None
+    """For a top-up: what the charge comes to without it, up to the end of the slice."""
+    problem: str | None = None
+    """For unpriced usage: why it has no price."""
     gross: Amount = ZERO
     discounts: tuple[LineDiscount, ...] = ()
     amount_exact: Quantity = ZERO

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from decimal import Decimal
 
-from schemas.period import Period
 from schemas.quantity import ZERO, exact, exactly
+from schemas.rated_line import UsageRow
 
-
-@dataclass(frozen=True, slots=True)
-class UsageRow:
-    """A quantity (or, for prices of transactions, an amount) of one group or window, or of one event."""
-
-    quantity: Decimal
-    values: Mapping[str, str | None] = field(default_factory=dict)
-    window: Period | None = None
-    events: int = 1
-
-    def group(self, dimensions: Sequence[str]) -> tuple[str | None, ...]:
-        """Its values of the dimensions, None where one is missing."""
-        return tuple(self.values.get(dimension) for dimension in dimensions)
+__all__ = ["UsageRow", "Used", "total"]
 
 
 Used = Decimal | Sequence[UsageRow]

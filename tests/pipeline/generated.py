@@ -12,7 +12,7 @@ from schemas.period import Period
 from schemas.plan import RateCard
 from tests.pipeline.rate_cards import D, day
 
-DAYS = [Period(day(number), day(number + 1)) for number in range(1, 31)]
+DAYS = [Period(day(number), day(number + 1)) for number in range(1, 10)]
 
 
 def decimals(low: int = 0, high: int = 10_000, places: int = 4) -> st.SearchStrategy[str]:
@@ -128,6 +128,6 @@ row = st.builds(
 )  # fmt: skip
 
 
-def usage(max_rows: int = 12) -> st.SearchStrategy[Sequence[UsageRow]]:
+def usage(max_rows: int = 8) -> st.SearchStrategy[Sequence[UsageRow]]:
     """Rows in order of arrival, each with dimensions and a day of March; negative corrections among them."""
     return st.lists(row, max_size=max_rows).map(tuple)

@@ -9,9 +9,10 @@ import pytest
 from pipeline.commitment import Segment, commit, commit_term, commit_windows, plan_true_up, rounded
 from pipeline.pricing import UsageRow
 from pipeline.rating import rate_runs, rate_slice
-from pipeline.stages import UNKNOWN_TERM, TermSoFar
+from pipeline.stages import UNKNOWN_TERM
 from schemas.money import currency
 from schemas.period import Period
+from schemas.rated_line import TermSoFar
 from tests.pipeline.rate_cards import EUR, TIERS, D, by_day, card, day, rows, terms
 
 

@@ -20,7 +20,7 @@ from tests.pipeline.generated import MODELS, PRICES, cards, decimals, percentage
 from tests.pipeline.rate_cards import D, day, terms
 
 PRICE: TypeAdapter[Any] = TypeAdapter(Price)
-SERVICE = terms(Period(day(4), day(28)))
+SERVICE = terms(Period(day(4), day(9)))
 
 
 @given(cards(), usage(), st.lists(st.integers(0, 12), max_size=4))

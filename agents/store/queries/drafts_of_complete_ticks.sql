@@ -7,5 +7,6 @@ WITH
      AND (customer, tick) NOT IN (SELECT customer, tick FROM invoices FINAL)) AS first_open
 SELECT document_id, customer, tick FROM invoices FINAL
 WHERE status = 'draft' AND tick <= folded AND (first_open = 0 OR tick < first_open)
+  AND position(document, '"kind":"unpriced"') = 0 -- usage without a price stops finalisation; see pipeline/rating.py
   AND document_id NOT IN (SELECT document_id FROM ordered_documents)
 ORDER BY issued_at, tick, customer, currency

@@ -1,0 +1,66 @@
+"""Which shape of usage a price is applied to: the seam between closing, which freezes usage, and rating.
+
+A close freezes one row per group unless the rate card needs more. What it did not freeze cannot be rated: such usage is
+unpriced, with the reason, and its draft cannot become final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.pricing import UsageRow
+from pipeline.rated_lines import has_parts
+from schemas.meter import Meter
+from schemas.plan import RateCard
+from schemas.price import Bucketed, Capacity, Percentage, TieredBlocks, Window
+
+# What groups of a meter add up to the meter's whole quantity; the largest or the distinct of each group do not.
+ADDS_UP_OVER_GROUPS = ("count", "sum", "weighted_sum", "prorated_sum")
+_FROM_FINE = ("minute", "hour", "day", "week", "month")
+
+
+@dataclass(frozen=True, slots=True)
+class UsageNeeded:
+    """What rows of usage must tell apart: dimensions, windows of a size, or every transaction in order."""
+
+    dimensions: tuple[str, ...] = ()
+    """Empty: one quantity for all. A meter may be grouped more finely if its groups add up."""
+    windows: tuple[Window, ...] = ()
+    """Sizes in the customer's zone, finest first; rows of the finest serve all that are made of it."""
+    transactions: bool = False
+    """A row per event, ordered by (event time, arrival), its amount the meter's value."""
+
+
+def usage_needed(card: RateCard, meter: Meter) -> UsageNeeded:
+    """What a rate card needs to know of the usage of its meter."""
+    price = card.price
+    if isinstance(price, Percentage):
+        return UsageNeeded(windows=_windows(card), transactions=True)
+    by_dimension = has_parts(card) or isinstance(price, TieredBlocks | Capacity)
+    by_dimension = by_dimension or (isinstance(price, Bucketed) and not isinstance(price.by, str))
+    return UsageNeeded(meter.group_by if by_dimension else (), _windows(card))
+
+
+def missing(card: RateCard, meter: Meter, rows: Sequence[UsageRow]) -> str | None:
+    """Why these rows of usage cannot be rated by the card; None if they can."""
+    needed = usage_needed(card, meter)
+    if needed.transactions and any(row.events != 1 for row in rows):
+        return "a percentage price needs every transaction, and the close froze their sum"
+    if needed.windows and any(row.window is None for row in rows):
+        return f"the price counts by {needed.windows[0]}, and the close froze the whole period"
+    groups = {tuple(sorted(row.values.items(), key=str)) for row in rows}
+    if len(groups) > 1 and not needed.dimensions and meter.aggregation not in ADDS_UP_OVER_GROUPS:
+        return f"{meter.aggregation} does not add up over groups: leave group_by out of meter {meter.id}"
+    return None
+
+
+def _windows(card: RateCard) -> tuple[Window, ...]:
+    found: set[str] = set()
+    if isinstance(card.price, Bucketed) and isinstance(card.price.by, str):
+        found.add(card.price.by)
+    if card.free_units is not None and card.free_units_reset != "period":
+        found.add(card.free_units_reset)
+    if card.commitment is not None and isinstance(card.commitment.per, str) and card.commitment.per != "period":
+        found.add(card.commitment.per)
+    return tuple(size for size in _FROM_FINE if size in found)  # type: ignore[misc]
