@@ -36,6 +36,7 @@ _SENTENCES = {
     "bool_parsing": "must be true or false",
     "time_delta_parsing": 'must be a length of time such as "6 h" or "PT6H"',
     "time_delta_type": 'must be a length of time such as "6 h" or "PT6H"',
+    "unexpected_keyword_argument": "unknown key",
     "union_tag_not_found": "is missing: say which, in `model`",
     "union_tag_invalid": "must be one of {expected_tags}",
 }

@@ -128,7 +128,7 @@ def rate_usage(
     if problem is not None:
         return (unpriced_of(card, _all_of(rows), problem, terms),)
     rated = rate_slice(card, rows, terms)
-    unpriced = tuple(unpriced_of(card, row, why, terms) for row, why in _unpriced(rated.unpriced))
+    unpriced = tuple(unpriced_of(card, row, why, terms) for row, why in reasons(rated.unpriced))
     groups = tuple(GroupUse(row.values, row.quantity, row.events) for row in rows if row.window is None)
     invalid = sum(row.invalid_events for row in usage)
     lines = rated.lines
@@ -142,7 +142,7 @@ def _all_of(rows: Sequence[UsageRow]) -> UsageRow:
     return UsageRow(total(rows), {}, None, sum(row.events for row in rows))
 
 
-def _unpriced(found: Sequence[object]) -> list[tuple[UsageRow, str]]:
+def reasons(found: Sequence[object]) -> list[tuple[UsageRow, str]]:
     """What no price covers, with the reason: rows by their dimensions, negative transactions, units above all tiers."""
     rows: dict[tuple[tuple[str, str | None], ...], list[UsageRow]] = {}
     told: list[tuple[UsageRow, str]] = []
@@ -197,4 +197,15 @@ def _is_shown(part: PartStages, before: PartStages | None) -> bool:
     return part.part.quantity != before.part.quantity or part.amounts != before.amounts
 
 
-__all__ = ["Key", "RatedSlice", "Stages", "Terms", "Usage", "rate_fee", "rate_runs", "rate_slice", "rate_usage"]
+__all__ = [
+    "Key",
+    "RatedSlice",
+    "Stages",
+    "Terms",
+    "Usage",
+    "rate_fee",
+    "rate_runs",
+    "rate_slice",
+    "rate_usage",
+    "reasons",
+]

@@ -36,10 +36,10 @@ def usage_needed(card: RateCard, meter: Meter) -> UsageNeeded:
     """What a rate card needs to know of the usage of its meter."""
     price = card.price
     if isinstance(price, Percentage):
-        return UsageNeeded(windows=_windows(card), transactions=True)
+        return UsageNeeded(windows=windows_needed(card), transactions=True)
     by_dimension = has_parts(card) or isinstance(price, TieredBlocks | Capacity)
     by_dimension = by_dimension or (isinstance(price, Bucketed) and not isinstance(price.by, str))
-    return UsageNeeded(meter.group_by if by_dimension else (), _windows(card))
+    return UsageNeeded(meter.group_by if by_dimension else (), windows_needed(card))
 
 
 def missing(card: RateCard, meter: Meter, rows: Sequence[UsageRow]) -> str | None:
@@ -55,7 +55,8 @@ def missing(card: RateCard, meter: Meter, rows: Sequence[UsageRow]) -> str | Non
     return None
 
 
-def _windows(card: RateCard) -> tuple[Window, ...]:
+def windows_needed(card: RateCard) -> tuple[Window, ...]:
+    """The sizes of windows that a rate card counts by, finest first."""
     found: set[str] = set()
     if isinstance(card.price, Bucketed) and isinstance(card.price.by, str):
         found.add(card.price.by)

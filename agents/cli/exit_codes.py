@@ -50,6 +50,7 @@ ROUTES: Final[dict[str, Route]] = {
     "deploy.local.errors.LocalServiceError": Route(SERVICE_DOWN),
     "agents.clock.TickRefused": Route(REFUSED),
     "agents.cli.failures.Refused": Route(REFUSED),
+    "pipeline.rate_request.RequestRefused": Route(REFUSED),
     "agents.cli.failures.NotFound": Route(NOT_FOUND),
     "agents.cli.failures.ProofFailed": Route(PROOF_FAILED),
     "agents.cli.failures.TimedOut": Route(TIMED_OUT),

@@ -30,6 +30,7 @@ MODULES: Final = (
     "agents.cli.publish",
     "agents.cli.contract",
     "agents.cli.catalogue",
+    "agents.cli.price",
     "agents.cli.subscriptions",
     "agents.cli.attributions",
     "agents.cli.clock",

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from agents.cli.screen import Screen
 from schemas.invoice import Invoice, InvoiceLine
+from schemas.period import Period
 from schemas.quantity import ZERO, plain
 from schemas.rated_line import RatedLine, TierUse
 from schemas.tax import TaxGroup
@@ -66,10 +67,14 @@ def _sum(name: str, amount: Decimal, currency: str = "") -> Row:
 
 
 def _line(invoice: Invoice, line: InvoiceLine) -> Iterator[Row]:
-    rated = line.rated
+    yield from rated_rows(line.rated, invoice.period)
+
+
+def rated_rows(rated: RatedLine, covers: Period) -> Iterator[Row]:
+    """One rated line of a document that covers a span, and below it what its amount is made of."""
     exact = number(rated.amount_exact) if rated.amount_exact != rated.amount else ""
     yield (rated.name, number(rated.quantity), rated.unit, *_price(rated), exact, f"{rated.amount:,f}")
-    if rated.service != invoice.period or (rated.proration is not None and not rated.proration.is_full):
+    if rated.service != covers or (rated.proration is not None and not rated.proration.is_full):
         yield _note(_service(rated))
     yield from _groups(rated)
     yield from _quantities(rated)
@@ -158,6 +163,8 @@ def _deductions(rated: RatedLine) -> Iterator[Row]:
         yield _note(f"commitment {number(held.commitment)}: {parts}")
     if rated.previous is not None:
         yield _note(f"billed before for this period: {rated.previous.total:,f}")
+    if rated.problem is not None:
+        yield _note(f"no price: {rated.problem}")
     if rated.invalid_events:
         yield _note(f"{rated.invalid_events:,} events without a usable value are not in the quantity")
 
