@@ -14,6 +14,7 @@ from schemas.tax import TaxGroup
 
 COLUMNS = ("line", ">quantity", "unit", ">unit price", ">flat fee", ">exact", ">amount")
 BUCKETS_SHOWN = 5
+EXACT_DECIMALS = 12
 
 Row = tuple[str, str, str, str, str, str, str]
 
@@ -56,6 +57,13 @@ def number(value: Decimal) -> str:
     return f"{Decimal(plain(value)):,f}"
 
 
+def exact_text(amount: Decimal) -> str:
+    """An exact amount for reading: a quotient that does not end is cut, and says so."""
+    text = number(amount)
+    whole, point, decimals = text.partition(".")
+    return text if len(decimals) <= EXACT_DECIMALS else f"{whole}{point}{decimals[:EXACT_DECIMALS]}…"
+
+
 def _tax(group: TaxGroup) -> str:
     """A rate with what it is taken of, or why there is none."""
     why = f", {group.exemption.replace('_', ' ')}" if group.exemption else ""
@@ -72,7 +80,7 @@ def _line(invoice: Invoice, line: InvoiceLine) -> Iterator[Row]:
 
 def rated_rows(rated: RatedLine, covers: Period) -> Iterator[Row]:
     """One rated line of a document that covers a span, and below it what its amount is made of."""
-    exact = number(rated.amount_exact) if rated.amount_exact != rated.amount else ""
+    exact = exact_text(rated.amount_exact) if rated.amount_exact != rated.amount else ""
     yield (rated.name, number(rated.quantity), rated.unit, *_price(rated), exact, f"{rated.amount:,f}")
     if rated.service != covers or (rated.proration is not None and not rated.proration.is_full):
         yield _note(_service(rated))

@@ -138,7 +138,7 @@ def _card(plan: Plan, name: str) -> RateCard:
 def _alone(written: str, currency: str) -> dict[str, Any]:
     """A price or a rate card (it has a `price` of its own) from a file or from the command line."""
     table = _table(written)
-    if "price" not in table:
+    if "model" in table or "price" not in table:
         return {"price": table, "currency": currency}
     defaults = {"id": "price"} | ({} if table["price"].get("model") == "flat" else {"meter": "usage"})
     return {"rate_card": defaults | table, "currency": currency}
@@ -161,7 +161,7 @@ def _table(written: str) -> dict[str, Any]:
     except ValueError as fault:
         raise Refused(f"--price: is neither TOML nor JSON: {fault}") from None
     if not isinstance(table, dict) or not isinstance(table.get("price", {}), dict):
-        raise Refused("--price: must be a table of keys, with `model`")
+        raise Refused("--price: must be a table of keys with `model`, or a rate card with such a `price`")
     return table
 
 
@@ -192,10 +192,10 @@ def _with_usage(request: RateRequest, written: str) -> RateRequest:
 
 
 def _show(screen: Screen, answer: RateAnswer) -> None:
-    from agents.cli.invoice_table import COLUMNS, rated_rows
+    from agents.cli.invoice_table import COLUMNS, exact_text, rated_rows
 
     rows = [row for line in answer.lines for row in rated_rows(line, line.period)]
-    exact = "" if answer.amount_exact == answer.amount else f"{answer.amount_exact.normalize():,f}"
+    exact = "" if answer.amount_exact == answer.amount else exact_text(answer.amount_exact)
     rows.append(("amount", "", "", "", "", exact, f"{answer.amount:,f} {answer.currency}"))
     screen.table("", COLUMNS, rows)
 
