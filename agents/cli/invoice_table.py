@@ -76,6 +76,8 @@ def _sum(name: str, amount: Decimal, currency: str = "") -> Row:
 
 def _line(invoice: Invoice, line: InvoiceLine) -> Iterator[Row]:
     yield from rated_rows(line.rated, invoice.period)
+    for part in line.discounts:
+        yield (f"  discount {part.source}", "", "", "", "", "", f"{-part.amount:,f}")
 
 
 def rated_rows(rated: RatedLine, covers: Period) -> Iterator[Row]:
@@ -90,8 +92,6 @@ def rated_rows(rated: RatedLine, covers: Period) -> Iterator[Row]:
         yield from (_tier(tier, low, rated.unit) for tier, low in _with_lows(rated.tiers))
     yield from _buckets(rated)
     yield from _deductions(rated)
-    for part in line.discounts:
-        yield (f"  discount {part.source}", "", "", "", "", "", f"{-part.amount:,f}")
 
 
 def _price(rated: RatedLine) -> tuple[str, str]:
