@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from pipeline.fault_texts import Steps, faults_of, nearest, path_text
+from pipeline.fault_texts import Faulty, Steps, checked, nearest, path_text
 from pipeline.toml_lines import line_numbers, line_of
 from schemas.catalogue import Catalogue
 from schemas.discount import Coupon, unknown_charges
@@ -147,9 +147,9 @@ def _read(reading: _Reading, file: str, text: str) -> None:
 def _read_one(reading: _Reading, file: str, steps: Steps, model: type[BaseModel], raw: object) -> None:
     reading.tables.append(_Table(file, steps, model, raw))
     try:
-        value = model.model_validate(raw)
-    except ValidationError as error:
-        for below, problem in faults_of(error, model, raw):
+        value = checked(model, raw)
+    except Faulty as faulty:
+        for below, problem in faulty.faults:
             reading.fault(file, (*steps, *below), problem)
         return
     reading.found.append(_Found(file, steps, value))

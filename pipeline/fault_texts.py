@@ -6,11 +6,12 @@ import difflib
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 Steps = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
 
 _SENTENCES = {
     "missing": "is missing",
@@ -40,6 +41,22 @@ _SENTENCES = {
     "union_tag_not_found": "is missing: say which, in `model`",
     "union_tag_invalid": "must be one of {expected_tags}",
 }
+
+
+class Faulty(ValueError):
+    """A table that its model refuses: every fault as (path below the table, sentence)."""
+
+    def __init__(self, faults: Iterable[tuple[Steps, str]]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{path_text(steps)}: {text}" for steps, text in self.faults))
+
+
+def checked(model: type[Model], raw: object) -> Model:
+    """The table as its model. Raises Faulty with every fault."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise Faulty(faults_of(error, model, raw)) from None
 
 
 def faults_of(error: ValidationError, model: type[BaseModel], raw: object) -> list[tuple[Steps, str]]:

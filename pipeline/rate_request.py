@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
-from pipeline.fault_texts import faults_of, path_text
+from pipeline.fault_texts import Faulty, checked, path_text
 from pipeline.rated_lines import unpriced_of
 from pipeline.rating import fee_line, rate_slice, reasons
 from pipeline.stages import Terms, stages_of
@@ -47,10 +45,9 @@ def parse_request(raw: object) -> RateRequest:
     if not isinstance(raw, Mapping):
         raise RequestRefused([RequestFault("", "must be an object with price or rate_card, quantity or usage")])
     try:
-        return RateRequest.model_validate(raw)
-    except ValidationError as error:
-        found = faults_of(error, RateRequest, raw)
-        raise RequestRefused(RequestFault(path_text(steps), text) for steps, text in found) from None
+        return checked(RateRequest, raw)
+    except Faulty as faulty:
+        raise _refused(faulty) from None
 
 
 @exactly
@@ -83,6 +80,10 @@ def rate_request(request: RateRequest) -> RateAnswer:
     )
 
 
+def _refused(faulty: Faulty) -> RequestRefused:
+    return RequestRefused(RequestFault(path_text(steps), text) for steps, text in faulty.faults)
+
+
 def answers(lines: Iterable[str]) -> Iterator[str]:
     """One JSON object per line in, one out: the answer, or the faults; then the next line. Blank lines have none."""
     for line in lines:
@@ -93,10 +94,9 @@ def answers(lines: Iterable[str]) -> Iterator[str]:
 def with_usage(request: RateRequest, usage: Mapping[str, object]) -> RateRequest:
     """The request with its usage, checked. Raises RequestRefused with every fault at its field."""
     try:
-        found = Usage.model_validate(usage)
-    except ValidationError as error:
-        faults = faults_of(error, Usage, usage)
-        raise RequestRefused(RequestFault(path_text(steps), text) for steps, text in faults) from None
+        found = checked(Usage, usage)
+    except Faulty as faulty:
+        raise _refused(faulty) from None
     return request.model_copy(update={"quantity": found.quantity, "usage": found.usage})
 
 

@@ -10,18 +10,19 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice, product
+from itertools import groupby, islice, product
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from agents.record_batch import RecordBatch
 from pipeline.aggregation import MeteredEvent, read_payload
-from pipeline.usage_block import Record
 from pipeline.usage_sql import Frame
 from pipeline.validation import Correction, Event, validate
 from schemas.event_time import moment
 from schemas.meter import CARRIES_OVER, COMPARES_TEXTS, Aggregation, Meter
 from schemas.period import Period
+from schemas.tick import USAGE
 from schemas.usage_event import CORRECTION_TYPE
 
 Kind = Literal["whole", "grouped", "windowed"]
@@ -63,6 +64,25 @@ class Batch:
     """(subject, effective from, customer)."""
 
 
+class Record(NamedTuple):
+    """A record of usage.events at its position; every one has a value."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes
+
+
+def as_batches(records: Sequence[Record]) -> Iterator[RecordBatch]:
+    """The records as a delivery hands them on, partition by partition."""
+    ordered = sorted(records)
+    for partition, group in groupby(ordered, key=lambda record: record.partition):
+        _, offsets, timestamps, keys, values = zip(*group, strict=True)
+        yield RecordBatch(USAGE, partition, offsets[0], offsets[-1] + 1, offsets, timestamps, keys,
+                          [()] * len(offsets), values)  # fmt: skip
+
+
 @dataclass
 class Log:
     """usage.events as the broker keeps it."""
@@ -73,7 +93,7 @@ class Log:
         """The record at the end of the partition of its subject."""
         partition = sum(subject.encode()) % PARTITIONS
         ms = int(at.timestamp() * 1000)
-        record = Record(partition, self.ends[partition], ms, subject.encode(), (), value)
+        record = Record(partition, self.ends[partition], ms, subject.encode(), value)
         self.ends[partition] += 1
         return record
 
@@ -222,7 +242,7 @@ def counted(records: Sequence[Record], vector: Sequence[int]) -> tuple[Counted, 
     for record in sorted(records, key=lambda r: (r.offset, r.partition)):
         if record.offset >= vector[record.partition]:
             continue
-        verdict = validate(record.value, record.key, record.headers, record.timestamp_ms, wall_clock=False)
+        verdict = validate(record.value, record.key, (), record.timestamp_ms, wall_clock=False)
         if isinstance(verdict, Event):
             key = (verdict.source, verdict.id, verdict.type, verdict.subject, verdict.ts_ms, record.partition)
             first.setdefault(key, _counted(verdict, record))

@@ -20,9 +20,21 @@ from agents.store.connection import Connection
 from agents.store.metered_usage import UsageRow
 from agents.store.usage import UsageStore
 from pipeline.aggregation import MeterRow, aggregate
-from pipeline.usage_block import Record, judge
+from pipeline.usage_block import judge
 from schemas.tick import ATTRIBUTIONS, USAGE, Tick, Vector
-from tests.store.event_sets import AGGREGATIONS, COMBINATIONS, KINDS, ZONES, Batch, Counted, Log, batches, counted
+from tests.store.event_sets import (
+    AGGREGATIONS,
+    COMBINATIONS,
+    KINDS,
+    ZONES,
+    Batch,
+    Counted,
+    Log,
+    Record,
+    as_batches,
+    batches,
+    counted,
+)
 
 pytestmark = pytest.mark.services
 
@@ -93,11 +105,11 @@ def _store(
     connection: Connection, records: Sequence[Record], ends: tuple[int, ...], part: Sequence[Batch], tick_number: int
 ) -> Tick:
     """One insert of everything, as the ingester does it; the tick of all runs."""
-    block = judge("usage.events", records, wall_clock=False)
+    block = judge(USAGE, as_batches(records), wall_clock=False)
     assert block.dead_letters == []
     usage = UsageStore(connection)
-    usage.insert_events(block)
-    usage.insert_corrections(block)
+    usage.insert_events(block.events)
+    usage.insert_corrections(block.corrections)
     moves = [(*move, "", "", "", offset) for offset, move in enumerate(move for batch in part for move in batch.moves)]
     connection.insert(
         "attributions", ("subject", "effective_from", "customer", "actor", "reason", "request_id", "k_offset"), moves
