@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from agents.logs import Logs
 from agents.topics import CATALOGUE
 from pipeline.catalogue_changes import changes
-from schemas.catalogue_entry import ENTRY, Catalogue, MeterEntry, PlanEntry, catalogue_of
+from schemas.catalogue_entry import ENTRY, AnyEntry, Catalogue, catalogue_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Applied:
 
     offset: int
     applied_at: datetime
-    entry: MeterEntry | PlanEntry
+    entry: AnyEntry
 
 
 class CatalogueLog:
@@ -54,7 +54,7 @@ class CatalogueLog:
         return tuple(applied for applied in self._applied if applied.offset < next_offset)
 
 
-async def apply(logs: Logs, current: Catalogue, entries: Sequence[MeterEntry | PlanEntry]) -> int:
+async def apply(logs: Logs, current: Catalogue, entries: Sequence[AnyEntry]) -> int:
     """Publishes the entries that change something; how many there were. Running it again publishes none."""
     published = 0
     for change in changes(current, entries):

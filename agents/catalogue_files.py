@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.catalogue_validation import Fault, Loaded, load_catalogue
-from schemas.catalogue_entry import MeterEntry, PlanEntry
+from schemas.catalogue_entry import AnyEntry, IssuerEntry, MeterEntry, PlanEntry
 
 
 def example_folder() -> Path:
@@ -33,11 +33,12 @@ def read_files(paths: Sequence[Path]) -> Loaded:
     return Loaded(faults=tuple(faults)) if faults else loaded
 
 
-def entries_of(loaded: Loaded) -> tuple[MeterEntry | PlanEntry, ...]:
-    """The catalogue records of what files define: meters first, plans with the meter versions that they price."""
+def entries_of(loaded: Loaded) -> tuple[AnyEntry, ...]:
+    """The catalogue records of what files define: meters, plans with the meter versions that they price, the issuer."""
     meters = tuple(MeterEntry.of(meter) for meter in loaded.meters)
     versions = {entry.name: entry.version for entry in meters}
-    return (*meters, *(PlanEntry.of(plan, versions, loaded.tax_rates) for plan in loaded.plans))
+    plans = (PlanEntry.of(plan, versions, loaded.tax_rates) for plan in loaded.plans)
+    return (*meters, *plans, *(IssuerEntry.of(issuer) for issuer in loaded.issuers))
 
 
 def _files(paths: Sequence[Path], faults: list[Fault]) -> Iterator[Path]:

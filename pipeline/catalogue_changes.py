@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
+from schemas.catalogue_entry import AnyEntry, Catalogue, PlanEntry
 
 Status = Literal["new", "unchanged", "replaces"]
 
@@ -27,7 +27,7 @@ class FieldChange:
 class Change:
     """What applying one object would do. `replaces` is the version that is newest now."""
 
-    entry: MeterEntry | PlanEntry
+    entry: AnyEntry
     status: Status
     replaces: str = ""
     returns: bool = False
@@ -35,20 +35,21 @@ class Change:
     fields: tuple[FieldChange, ...] = ()
 
 
-def changes(current: Catalogue, entries: Sequence[MeterEntry | PlanEntry]) -> tuple[Change, ...]:
+def changes(current: Catalogue, entries: Sequence[AnyEntry]) -> tuple[Change, ...]:
     """What each entry would change, in order; unchanged ones included."""
     return tuple(_change(current, entry) for entry in entries)
 
 
-def kept(current: Catalogue, entries: Sequence[MeterEntry | PlanEntry]) -> tuple[str, ...]:
+def kept(current: Catalogue, entries: Sequence[AnyEntry]) -> tuple[str, ...]:
     """Objects of the log that the entries do not name, as `kind/name`: applying leaves them as they are."""
     named = {(entry.kind, entry.name) for entry in entries}
     there = [("meter", name) for name in sorted(current.newest_meters)]
     there += [("plan", name) for name in sorted(current.newest_plans)]
+    there += [("issuer", name) for name in sorted(current.newest_issuers)]
     return tuple(f"{kind}/{name}" for kind, name in there if (kind, name) not in named)
 
 
-def refusals(current: Catalogue, entries: Sequence[MeterEntry | PlanEntry]) -> tuple[str, ...]:
+def refusals(current: Catalogue, entries: Sequence[AnyEntry]) -> tuple[str, ...]:
     """Why nothing of the entries may be applied: a plan whose `version` number already stands for other content."""
     found = []
     for entry in entries:
@@ -65,7 +66,7 @@ def refusals(current: Catalogue, entries: Sequence[MeterEntry | PlanEntry]) -> t
     return tuple(found)
 
 
-def content(entry: MeterEntry | PlanEntry) -> dict[str, Any]:
+def content(entry: AnyEntry) -> dict[str, Any]:
     """What an entry says, as JSON values: the definition, and for a plan what it freezes of others."""
     told = entry.model_dump(mode="json", exclude={"kind", "name", "version"})
     definition: dict[str, Any] = told.pop(entry.kind)
@@ -87,7 +88,7 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[FieldChange
         yield FieldChange(path, before, after)
 
 
-def _change(current: Catalogue, entry: MeterEntry | PlanEntry) -> Change:
+def _change(current: Catalogue, entry: AnyEntry) -> Change:
     newest = current.newest_of(entry)
     if newest is None:
         return Change(entry, "new")

@@ -18,6 +18,7 @@ from pipeline.fault_texts import Faulty, Steps, checked, nearest, path_text
 from pipeline.toml_lines import line_numbers, line_of
 from schemas.catalogue import Catalogue
 from schemas.discount import Coupon, unknown_charges
+from schemas.issuer import Issuer
 from schemas.meter import COMBINES_OVER_WINDOWS, Meter
 from schemas.plan import Plan, RateCard
 from schemas.price import Bucketed, Dynamic, Matrix, Percentage
@@ -28,9 +29,9 @@ Model = TypeVar("Model", bound=BaseModel)
 # One table `[plan]` in a file, or several as `[[plans]]`; both may be in one catalogue.
 _TABLES: Mapping[str, type[BaseModel]] = {
     "meter": Meter, "meters": Meter, "plan": Plan, "plans": Plan, "tax_rate": TaxRate, "tax_rates": TaxRate,
-    "coupon": Coupon, "coupons": Coupon,
+    "coupon": Coupon, "coupons": Coupon, "issuer": Issuer,
 }  # fmt: skip
-_KINDS: tuple[type[BaseModel], ...] = (Meter, Plan, TaxRate, Coupon)
+_KINDS: tuple[type[BaseModel], ...] = (Meter, Plan, TaxRate, Coupon, Issuer)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,12 +57,15 @@ class Loaded:
     plans: tuple[Plan, ...] = ()
     tax_rates: tuple[TaxRate, ...] = ()
     coupons: tuple[Coupon, ...] = ()
+    issuers: tuple[Issuer, ...] = ()
     faults: tuple[Fault, ...] = ()
 
     @property
     def catalogue(self) -> Catalogue:
         """All of it as one; empty if there are faults."""
-        return Catalogue(meters=self.meters, plans=self.plans, tax_rates=self.tax_rates, coupons=self.coupons)
+        return Catalogue(
+            meters=self.meters, plans=self.plans, tax_rates=self.tax_rates, coupons=self.coupons, issuers=self.issuers
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +119,14 @@ def load_catalogue(files: Mapping[str, str]) -> Loaded:
     _refuse_unknown_meters(reading)
     _refuse_unknown_taxes(reading)
     _refuse_unknown_charges(reading)
+    _refuse_second_issuer(reading)
+    _refuse_unmetered_holds(reading)
     _refuse_missing_input(reading)
     if reading.faults:
         return Loaded(faults=_placed(reading.faults, files))
-    return Loaded(reading.valid(Meter), reading.valid(Plan), reading.valid(TaxRate), reading.valid(Coupon))
+    return Loaded(
+        reading.valid(Meter), reading.valid(Plan), reading.valid(TaxRate), reading.valid(Coupon), reading.valid(Issuer)
+    )
 
 
 def _placed(faults: Sequence[Fault], files: Mapping[str, str]) -> tuple[Fault, ...]:
@@ -187,6 +195,23 @@ def _refuse_unknown_taxes(reading: _Reading) -> None:
                 if name not in known:
                     steps = (*table.steps, *below, "tax_rates", place)
                     reading.fault(table.file, steps, _unknown("tax rate", name, known))
+
+
+def _refuse_second_issuer(reading: _Reading) -> None:
+    """One deployment serves one issuer: a second one, by whatever id, has no documents to stand on."""
+    tables = [table for table in reading.tables if table.model is Issuer]
+    for table in tables[1:]:
+        problem = f"must be one: {path_text(tables[0].steps)} of {tables[0].file} is the issuer of this deployment"
+        reading.fault(table.file, table.steps, problem)
+
+
+def _refuse_unmetered_holds(reading: _Reading) -> None:
+    known = reading.names(Meter)
+    for found in reading.found:
+        for name in found.value.holds.quantities if isinstance(found.value, Issuer) else ():
+            if name not in known:
+                steps = (*found.steps, "holds", "quantities", name)
+                reading.fault(found.file, steps, _unknown("meter", name, known))
 
 
 def _refuse_unknown_charges(reading: _Reading) -> None:

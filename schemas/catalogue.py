@@ -1,9 +1,10 @@
-"""The catalogue: meters, the plans that price them, their taxes, and coupons."""
+"""The catalogue: meters, the plans that price them, their taxes, coupons, and who issues the documents."""
 
 from __future__ import annotations
 
 from schemas.discount import Coupon
 from schemas.faults import Strict
+from schemas.issuer import Issuer
 from schemas.meter import Meter
 from schemas.plan import Plan
 from schemas.tax import TaxRate
@@ -16,6 +17,7 @@ class Catalogue(Strict):
     plans: tuple[Plan, ...] = ()
     tax_rates: tuple[TaxRate, ...] = ()
     coupons: tuple[Coupon, ...] = ()
+    issuers: tuple[Issuer, ...] = ()
 
     def meter(self, meter_id: str) -> Meter | None:
         """The meter of an id, if it is there."""

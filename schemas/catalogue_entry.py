@@ -1,4 +1,4 @@
-"""Records of billing.catalogue: each version of a meter or a plan once, keyed `kind/name@version`."""
+"""Records of billing.catalogue: each version of a meter, a plan or the issuer once, keyed `kind/name@version`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from schemas.identity import content_version
+from schemas.issuer import UNNAMED, Issuer
 from schemas.meter import Meter
 from schemas.plan import Plan
 from schemas.tax import TaxRate
@@ -68,56 +69,90 @@ class PlanEntry(BaseModel):
         return entry_key(self)
 
 
-Entry = Annotated[MeterEntry | PlanEntry, Field(discriminator="kind")]
-ENTRY: TypeAdapter[MeterEntry | PlanEntry] = TypeAdapter(Entry)
+class IssuerEntry(BaseModel):
+    """A version of the issuer's record. Documents carry the one that is newest as of their tick."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["issuer"] = "issuer"
+    name: str
+    version: str
+    issuer: Issuer
+
+    @classmethod
+    def of(cls, issuer: Issuer) -> IssuerEntry:
+        """The entry of an issuer, with its version."""
+        return cls(name=issuer.id, version=content_version(issuer.model_dump(mode="json")), issuer=issuer)
+
+    @property
+    def key(self) -> str:
+        """`issuer/name@version`."""
+        return entry_key(self)
 
 
-def entry_key(entry: MeterEntry | PlanEntry) -> str:
+AnyEntry = MeterEntry | PlanEntry | IssuerEntry
+Entry = Annotated[AnyEntry, Field(discriminator="kind")]
+ENTRY: TypeAdapter[AnyEntry] = TypeAdapter(Entry)
+
+
+def entry_key(entry: AnyEntry) -> str:
     """The key of the record: `kind/name@version`."""
     return f"{entry.kind}/{entry.name}@{entry.version}"
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The meters and plans below a position of billing.catalogue, by (name, version), and the newest of each name."""
+    """What lies below a position of billing.catalogue, by (name, version), and the newest version of each name."""
 
     meters: Mapping[tuple[str, str], MeterEntry] = field(default_factory=dict)
     plans: Mapping[tuple[str, str], PlanEntry] = field(default_factory=dict)
     newest_meters: Mapping[str, str] = field(default_factory=dict)
     newest_plans: Mapping[str, str] = field(default_factory=dict)
+    issuers: Mapping[tuple[str, str], IssuerEntry] = field(default_factory=dict)
+    newest_issuers: Mapping[str, str] = field(default_factory=dict)
+    issuer: Issuer = UNNAMED
+    """The one that was applied last."""
 
     def plan(self, name: str, version: str) -> PlanEntry | None:
         """A version of a plan, if it is there."""
         return self.plans.get((name, version))
 
-    def holds(self, entry: MeterEntry | PlanEntry) -> bool:
+    def holds(self, entry: AnyEntry) -> bool:
         """Whether this very version was applied before."""
-        return (entry.name, entry.version) in (self.meters if isinstance(entry, MeterEntry) else self.plans)
+        return (entry.name, entry.version) in self._versions(entry)[0]
 
-    def newest_of(self, entry: MeterEntry | PlanEntry) -> MeterEntry | PlanEntry | None:
+    def newest_of(self, entry: AnyEntry) -> AnyEntry | None:
         """The newest version of the object that an entry is a version of; None if there is none."""
+        versions, newest = self._versions(entry)
+        version = newest.get(entry.name)
+        return None if version is None else versions[entry.name, version]
+
+    def _versions(self, entry: AnyEntry) -> tuple[Mapping[tuple[str, str], AnyEntry], Mapping[str, str]]:
         if isinstance(entry, MeterEntry):
-            meter = self.newest_meters.get(entry.name)
-            return None if meter is None else self.meters[entry.name, meter]
-        plan = self.newest_plans.get(entry.name)
-        return None if plan is None else self.plans[entry.name, plan]
+            return self.meters, self.newest_meters
+        if isinstance(entry, PlanEntry):
+            return self.plans, self.newest_plans
+        return self.issuers, self.newest_issuers
 
     def meters_of(self, plan: PlanEntry) -> tuple[MeterEntry, ...]:
         """The meters that a plan version prices, in the versions it froze."""
         return tuple(self.meters[name, version] for name, version in sorted(plan.meters.items()))
 
 
-def catalogue_of(entries: Iterable[MeterEntry | PlanEntry]) -> Catalogue:
+def catalogue_of(entries: Iterable[AnyEntry]) -> Catalogue:
     """Folds records in log order: each version once, and the newest applied of a name is its current one."""
     meters: dict[tuple[str, str], MeterEntry] = {}
     plans: dict[tuple[str, str], PlanEntry] = {}
-    newest_meters: dict[str, str] = {}
-    newest_plans: dict[str, str] = {}
+    issuers: dict[tuple[str, str], IssuerEntry] = {}
+    newest: dict[str, dict[str, str]] = {"meter": {}, "plan": {}, "issuer": {}}
+    issuer = UNNAMED
     for entry in entries:
+        newest[entry.kind][entry.name] = entry.version
         if isinstance(entry, MeterEntry):
             meters.setdefault((entry.name, entry.version), entry)
-            newest_meters[entry.name] = entry.version
-        else:
+        elif isinstance(entry, PlanEntry):
             plans.setdefault((entry.name, entry.version), entry)
-            newest_plans[entry.name] = entry.version
-    return Catalogue(meters, plans, newest_meters, newest_plans)
+        else:
+            issuers.setdefault((entry.name, entry.version), entry)
+            issuer = entry.issuer
+    return Catalogue(meters, plans, newest["meter"], newest["plan"], issuers, newest["issuer"], issuer)

@@ -5,7 +5,6 @@ Field names and defaults are those of rating.md §2 to §5; the TOML shape is th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
@@ -19,30 +18,20 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
-    WithJsonSchema,
     field_validator,
 )
 
 from schemas.faults import Found, Strict, contradiction, refuse
+from schemas.late_usage import LateUsage
 from schemas.meter import Name
 from schemas.money import Currency, currency
 from schemas.price import Bucketed, Capacity, Flat, Package, Percentage, Price, ScalarPrice, TieredBlocks, Window
 from schemas.quantity import ONE, NonNegative, Percent, Positive
+from schemas.time_span import WRITTEN_SPAN, span
 
 Unit = Literal["day", "week", "month", "quarter", "half_year", "year"]
 Anchor = Literal["subscription", "calendar"] | date
 Prorated = Literal["fee", "minimum", "commitment", "free_units", "maximum"]
-
-
-_SPAN = re.compile(r"(-?\d+) ?(s|min|h|d)")
-_WRITTEN_SPAN = WithJsonSchema({"type": "string", "pattern": r"^([0-9]+ ?(s|min|h|d)|P.+)$"}, mode="validation")
-_SPAN_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
-
-
-def _span(value: object) -> object:
-    """ "6 h", "90 min", "2 d" or "30 s" as a length of time; anything else is pydantic's to read (ISO 8601, "PT6H")."""
-    matched = _SPAN.fullmatch(value) if isinstance(value, str) else None
-    return timedelta(**{_SPAN_UNITS[matched[2]]: int(matched[1])}) if matched else value
 
 
 def _known_currency(code: str, info: ValidationInfo) -> str:
@@ -244,7 +233,7 @@ class Plan(Strict):
     billing_day: Annotated[int | None, Field(ge=1, le=31, strict=True)] = None
     anchor: Annotated[Anchor | None, Field(validate_default=True)] = None
     """`subscription` unless `billing_day` says otherwise."""
-    grace: Annotated[timedelta, BeforeValidator(_span), _WRITTEN_SPAN] = timedelta(hours=6)
+    grace: Annotated[timedelta, BeforeValidator(span), WRITTEN_SPAN] = timedelta(hours=6)
     """How long after its end a period stays open."""
     tax_behavior: Literal["exclusive", "inclusive"] = "exclusive"
     tax_rates: tuple[Name, ...] = ()
@@ -255,6 +244,9 @@ class Plan(Strict):
     on_cancel: Literal["credit", "refund", "forfeit"] = "credit"
     free_units_on_change: Literal["prorate", "restart"] = "prorate"
     zero_invoices: Literal["issue", "skip"] = "issue"
+    payment_terms: Annotated[timedelta | None, BeforeValidator(span), WRITTEN_SPAN] = None
+    """How long after its issue an invoice is due; the issuer's terms, if left out."""
+    late_usage: LateUsage = LateUsage()
     rate_cards: Annotated[tuple[RateCard, ...], Field(min_length=1)]
     price_lists: tuple[PriceList, ...] = ()
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agents.cli.screen import Screen
     from pipeline.catalogue_changes import Change
     from pipeline.catalogue_validation import Loaded
-    from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
+    from schemas.catalogue_entry import AnyEntry, Catalogue
 
 Files = Annotated[
     list[Path] | None,
@@ -103,7 +103,10 @@ def _read(files: list[Path] | None) -> Loaded:
 
 
 def _kinds(loaded: Loaded) -> dict[str, Sequence[Any]]:
-    return {"meters": loaded.meters, "plans": loaded.plans, "tax_rates": loaded.tax_rates, "coupons": loaded.coupons}
+    return {
+        "meters": loaded.meters, "plans": loaded.plans, "tax_rates": loaded.tax_rates, "coupons": loaded.coupons,
+        "issuers": loaded.issuers,
+    }  # fmt: skip
 
 
 def _names(kind: str, objects: Sequence[Any]) -> str:
@@ -219,7 +222,7 @@ def _matching(versions: list[Applied], name: str) -> list[Applied]:
 
     wanted, _, version = name.partition("@")
     kind, slash, rest = wanted.partition("/")
-    of_kind = slash and kind in ("meter", "plan")
+    of_kind = slash and kind in ("meter", "plan", "issuer")
     found = [
         applied
         for applied in versions
@@ -235,7 +238,7 @@ def _matching(versions: list[Applied], name: str) -> list[Applied]:
     return found
 
 
-def _is_newest(entry: MeterEntry | PlanEntry, current: Catalogue) -> bool:
+def _is_newest(entry: AnyEntry, current: Catalogue) -> bool:
     newest = current.newest_of(entry)
     return newest is not None and newest.version == entry.version
 
@@ -269,8 +272,10 @@ def _say_versions(screen: Screen, versions: Sequence[Applied], current: Catalogu
     screen.table("", ("kind", "name", "version", "", "applied (UTC)", "what"), rows)
 
 
-def described(entry: MeterEntry | PlanEntry) -> str:
-    """What a meter or plan is, in a few words."""
+def described(entry: AnyEntry) -> str:
+    """What a meter, a plan or the issuer is, in a few words."""
+    if entry.kind == "issuer":
+        return f"{entry.issuer.name} · {entry.issuer.invoice_series}, {entry.issuer.credit_note_series}"
     if entry.kind == "meter":
         meter = entry.meter
         groups = f" by {', '.join(meter.group_by)}" if meter.group_by else ""
@@ -282,7 +287,7 @@ def described(entry: MeterEntry | PlanEntry) -> str:
     return f"{', '.join(plan.currencies)} per {every} · {', '.join(card.id for card in plan.rate_cards)}"
 
 
-def _say_content(screen: Screen, entry: MeterEntry | PlanEntry) -> None:
+def _say_content(screen: Screen, entry: AnyEntry) -> None:
     from pipeline.catalogue_changes import content
 
     screen.table(entry.key, ("field", "value"), list(_leaves(content(entry))))

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.catalogue_changes import FieldChange, changes, content, differences, kept, refusals
-from schemas.catalogue_entry import ENTRY, Catalogue, MeterEntry, PlanEntry, catalogue_of
+from schemas.catalogue_entry import ENTRY, AnyEntry, Catalogue, MeterEntry, PlanEntry, catalogue_of
 from schemas.meter import Meter
 from schemas.plan import Plan
 
-Entries = Sequence[MeterEntry | PlanEntry]
+Entries = Sequence[AnyEntry]
 
 
 def meter(name: str = "tokens", **given: Any) -> MeterEntry:
