@@ -25,6 +25,7 @@ from agents.store.documents import DocumentStore
 from agents.topics import CATALOGUE, FINALISATIONS, INVOICES, INVOICES_LATEST, PERIODS
 from pipeline.invoicing import SERIES, finalized, invoice_of
 from pipeline.rating import Usage
+from pipeline.usage_needed import GROUPS
 from schemas.customer_state import PeriodClosed
 from schemas.identity import canonical_json, derived_id
 from schemas.invoice import Finalisation, Invoice, InvoiceEvent
@@ -139,11 +140,15 @@ class Invoicer:
 
 
 def usage_by_meter(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str, Period], list[Usage]]:
-    """Frozen rows as the rating takes them."""
+    """Frozen rows as the rating takes them: by window, then in order of first usage."""
     found: dict[tuple[str, str, Period], list[Usage]] = {}
-    for row in rows:
+    order = ("shape", "window_start", "first_at", "k_offset", "k_partition", "grp")
+    for row in sorted(rows, key=lambda row: tuple(row[name] for name in order)):
         span = Period(start=row["period_start"], end=row["period_end"])
-        usage = Usage(tuple(json.loads(row["grp"])), row["value"], row["events"], row["invalid"])
+        start, end = row["window_start"], row["window_end"]
+        window = Period(start=start, end=end) if end > start else None
+        group = tuple(json.loads(row["grp"]))
+        usage = Usage(group, row["value"], row["events"], row["invalid"], window, row["shape"] or GROUPS.name)
         found.setdefault((row["subscription"], row["meter"], span), []).append(usage)
     return found
 

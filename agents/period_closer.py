@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from agents.catalogue import CatalogueLog
@@ -18,12 +19,15 @@ from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
 from agents.logs import Logs
 from agents.store.billing import BillingStore
-from agents.store.metered_usage import UsageRow
+from agents.store.metered_usage import Question, UsageRow
 from agents.store.reconciliation import ReconciliationStore
 from agents.topics import CATALOGUE, COMMANDS, PERIODS
+from pipeline.period_close import Wanted, all_wanted, wanted_of
+from pipeline.usage_needed import GROUPS
 from schemas.catalogue_entry import Catalogue, MeterEntry
-from schemas.customer_state import BillingRun, DuePeriod, PeriodClosed
+from schemas.customer_state import BillingRun, PeriodClosed
 from schemas.identity import derived_id
+from schemas.meter import GROUPS_ALERT, GROUPS_MAX
 from schemas.period import Period
 from schemas.tick import Tick
 
@@ -31,8 +35,11 @@ log = logging.getLogger(__name__)
 
 FINGERPRINT_MODULUS = 1 << 128
 
-UsageBySpan = Mapping[tuple[str, str, Period], Mapping[str, Sequence[UsageRow]]]
-"""(meter, version, served span) -> customer -> usage per group."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+FrozenUsage = Mapping[object, Mapping[str, Sequence[UsageRow]]]
+"""What is wanted (`Wanted.key`) -> customer -> rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class PeriodCloser:
     def _gate(self, tick: Tick, runs: Sequence[BillingRun], catalogue: Catalogue) -> list[BillingRun]:
         """The runs that pass; a difference between totals and raw usage parks the customers it touches."""
         touched: dict[str, str] = {}
-        for entry, span in wanted(runs, catalogue):
+        for entry, span in gated(runs, catalogue):
             touched.update(self._reconciliation.differing_customers(tick, entry, span))
         for run in runs:
             if run.customer in touched:
@@ -99,52 +106,52 @@ class PeriodCloser:
 
 def usage_of(
     store: BillingStore, tick: Tick, revision: int, runs: Sequence[BillingRun], catalogue: Catalogue
-) -> UsageBySpan:
-    """(meter, version, span) -> customer -> rows, as of the tick's vector; one query per meter and span."""
-    found: dict[tuple[str, str, Period], dict[str, list[UsageRow]]] = {}
-    for entry, span in wanted(runs, catalogue):
+) -> FrozenUsage:
+    """What the runs want -> customer -> rows, as of the tick's vector; one query per meter, frame and shape."""
+    found: dict[object, dict[str, list[UsageRow]]] = {}
+    for wanted in all_wanted([due for run in runs for due in run.periods], catalogue):
+        asked = Question(tick, revision, wanted.meter, wanted.frame, wanted.zone)
+        rows = store.run_transactions(asked) if wanted.shape.transactions else store.run_usage(asked)
         by_customer: dict[str, list[UsageRow]] = {}
-        for row in store.run_usage(tick, revision, span, entry.meter):
+        for row in rows:
             by_customer.setdefault(row.customer, []).append(row)
-        found[entry.name, entry.version, span] = by_customer
+        found[wanted.key] = by_customer
+        _warn_of_groups(wanted, by_customer)
     return found
 
 
-def wanted(runs: Sequence[BillingRun], catalogue: Catalogue) -> Iterator[tuple[MeterEntry, Period]]:
+def _warn_of_groups(wanted: Wanted, usage: Mapping[str, Sequence[UsageRow]]) -> None:
+    """Who comes near the limit of groups, while there is time to mend a meter or its events."""
+    for customer, rows in usage.items() if wanted.shape == GROUPS else ():
+        if len(rows) >= GROUPS_ALERT:
+            log.warning("%s: %s has %s groups of %s", wanted.entry.name, customer, len(rows), GROUPS_MAX)
+
+
+def gated(runs: Sequence[BillingRun], catalogue: Catalogue) -> Iterator[tuple[MeterEntry, Period]]:
     """Each meter version and served span that the runs need, once."""
-    seen = {
-        (entry.name, entry.version, due.service): entry
-        for run in runs
-        for due in run.periods
-        for entry in meters_of(due, catalogue)
-    }
-    for (_, _, span), entry in sorted(seen.items(), key=lambda item: (item[0][0], item[0][1], item[0][2].start)):
-        yield entry, span
+    seen: set[tuple[str, str, Period]] = set()
+    for wanted in all_wanted([due for run in runs for due in run.periods], catalogue):
+        entry, span = wanted.entry, wanted.frame.span
+        if (entry.name, entry.version, span) not in seen:
+            seen.add((entry.name, entry.version, span))
+            yield entry, span
 
 
-def meters_of(due: DuePeriod, catalogue: Catalogue) -> tuple[MeterEntry, ...]:
-    """The meters that a period's plan version prices."""
-    plan = catalogue.plan(due.plan, due.plan_version)
-    if plan is None:
-        raise LookupError(f"plan {due.plan}@{due.plan_version} is not in the catalogue")
-    return catalogue.meters_of(plan)
+def freeze(run: BillingRun, catalogue: Catalogue, usage: FrozenUsage) -> Frozen:
+    """What a run's close consists of; a function of the run and of the usage as of its vector.
 
-
-def freeze(run: BillingRun, catalogue: Catalogue, usage: UsageBySpan) -> Frozen:
-    """What a run's close consists of; a function of the run and of the usage as of its vector."""
+    Events and fingerprint are counted from the rows by group, which every meter has: other shapes hold the same events.
+    """
     close_id = str(derived_id("close", run.customer, run.tick.number, run.revision))
     rows: list[tuple[object, ...]] = []
     events = fingerprint = 0
     for due in run.periods:
-        for entry in meters_of(due, catalogue):
-            for row in usage[entry.name, entry.version, due.service].get(run.customer, ()):
-                events += row.events
-                fingerprint = (fingerprint + row.fingerprint) % FINGERPRINT_MODULUS
-                rows.append((
-                    close_id, run.customer, due.subscription, entry.name, entry.version, due.service.start,
-                    due.service.end, json.dumps(list(row.group), ensure_ascii=False, separators=(",", ":")),
-                    row.events, row.invalid, row.value, row.fingerprint,
-                ))  # fmt: skip
+        for wanted in wanted_of(due, catalogue):
+            for row in usage[wanted.key].get(run.customer, ()):
+                rows.append((close_id, run.customer, due.subscription, *_frozen_row(wanted, row)))
+                if wanted.shape == GROUPS:
+                    events += row.events
+                    fingerprint = (fingerprint + row.fingerprint) % FINGERPRINT_MODULUS
     closed = PeriodClosed(
         close_id=close_id,
         customer=run.customer,
@@ -156,6 +163,18 @@ def freeze(run: BillingRun, catalogue: Catalogue, usage: UsageBySpan) -> Frozen:
         fingerprint=f"{events}-{fingerprint:032x}",
     )
     return Frozen(closed, tuple(rows))
+
+
+def _frozen_row(wanted: Wanted, row: UsageRow) -> tuple[object, ...]:
+    """The columns of `period_usage` from the meter on."""
+    group = json.dumps(list(row.group), ensure_ascii=False, separators=(",", ":"))
+    at, offset, partition = row.first
+    window = (row.window.start, row.window.end) if row.window else (EPOCH, EPOCH)
+    return (
+        wanted.entry.name, wanted.entry.version, wanted.frame.span.start, wanted.frame.span.end, group, row.events,
+        row.invalid, row.value, row.fingerprint, wanted.shape.name, *window, EPOCH + at * MILLISECOND, offset,
+        partition,
+    )  # fmt: skip
 
 
 def attach(app: TallyApp, closer: PeriodCloser) -> None:

@@ -13,9 +13,9 @@ from decimal import Decimal
 from pipeline.pricing import UsageRow, Used, total
 from pipeline.rated_lines import difference, emptied, line_of, top_up_of, unpriced_of
 from pipeline.stages import NOTHING, Key, PartStages, Stages, Terms, stages_of
-from pipeline.usage_needed import missing
+from pipeline.usage_needed import GROUPS, missing, shape_needed, windows_needed
 from schemas.customer_state import DuePeriod
-from schemas.meter import Meter
+from schemas.meter import GROUPS_MAX, OVERFLOW_GROUP, Meter
 from schemas.money import Currency, currency
 from schemas.period import Period
 from schemas.plan import RateCard
@@ -33,6 +33,8 @@ class Usage:
     invalid_events: int = 0
     window: Period | None = None
     """Its window, for rate cards that count by window (`usage_needed`)."""
+    shape: str = GROUPS.name
+    """How it was cut (`usage_needed.Shape`): a rate card takes the rows of its own shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +120,60 @@ def rate_usage(
 
     Groups are priced together: a group-by serves reading and prices by dimension; a scalar price counts its tiers over
     the meter's whole quantity. Without usage there is a line only if something is owed. Usage without a price has a
-    line of its own (kind `unpriced`), which stops finalisation: it is never silently free.
+    line of its own (kind `unpriced`), which stops finalisation: it is never silently free. So has the usage of groups
+    beyond the limit.
     """
     terms = replace(terms_of(due, money), meter_version=version, aggregation=meter.aggregation, unit=meter.unit)
-    rows = tuple(
-        UsageRow(row.value, dict(zip(meter.group_by, row.group, strict=True)), row.window, row.events) for row in usage
-    )
+    if "month" in windows_needed(card):
+        terms = replace(terms, anchor=due.anchor)
+    kept, crowd = _without_crowd(_of_shape(card, meter, usage))
+    rows = tuple(_row(meter, row) for row in kept)
     problem = missing(card, meter, rows)
     if problem is not None:
         return (unpriced_of(card, _all_of(rows), problem, terms),)
     rated = rate_slice(card, rows, terms)
     unpriced = tuple(unpriced_of(card, row, why, terms) for row, why in reasons(rated.unpriced))
-    groups = tuple(GroupUse(row.values, row.quantity, row.events) for row in rows if row.window is None)
-    invalid = sum(row.invalid_events for row in usage)
+    if crowd:
+        unpriced += (unpriced_of(card, _all_of([_row(meter, row) for row in crowd]), CROWDED, terms),)
+    groups = _groups_of(rows)
+    invalid = sum(row.invalid_events for row in usage if row.shape == GROUPS.name)
     lines = rated.lines
     if lines and (len(lines) == 1 or not lines[0].dimensions):
         first = lines[0].model_copy(update={"groups": groups, "invalid_events": invalid})
         lines = (first, *lines[1:])
     return (*lines, *unpriced)
+
+
+def _of_shape(card: RateCard, meter: Meter, usage: Sequence[Usage]) -> Sequence[Usage]:
+    """The rows that were cut for the card; those by group where none were, so that `missing` says what they lack."""
+    wanted = shape_needed(card, meter).name
+    found = [row for row in usage if row.shape == wanted]
+    return found or [row for row in usage if row.shape == GROUPS.name and row.events]
+
+
+def _without_crowd(usage: Sequence[Usage]) -> tuple[list[Usage], list[Usage]]:
+    """The rows of groups that keep their names, and of the one that holds all others."""
+    crowd = [row for row in usage if _is_crowd(row)]
+    return [row for row in usage if not _is_crowd(row)] if crowd else list(usage), crowd
+
+
+def _is_crowd(row: Usage) -> bool:
+    return bool(row.group) and set(row.group) == {OVERFLOW_GROUP}
+
+
+def _row(meter: Meter, row: Usage) -> UsageRow:
+    values = dict(zip(meter.group_by, row.group, strict=True)) if row.group else {}
+    return UsageRow(row.value, values, row.window, row.events)
+
+
+def _groups_of(rows: Sequence[UsageRow]) -> tuple[GroupUse, ...]:
+    """What each group used, for reading; rows of a window have none."""
+    found: dict[tuple[tuple[str, str | None], ...], tuple[Decimal, int]] = {}
+    for row in rows:
+        if row.window is None:
+            quantity, events = found.get(key := tuple(row.values.items()), (ZERO, 0))
+            found[key] = (quantity + row.quantity, events + row.events)
+    return tuple(GroupUse(dict(key), quantity, events) for key, (quantity, events) in found.items())
 
 
 def _all_of(rows: Sequence[UsageRow]) -> UsageRow:
@@ -159,6 +197,7 @@ def reasons(found: Sequence[object]) -> list[tuple[UsageRow, str]]:
     return [*by_group, *told]
 
 
+CROWDED = f"more than {GROUPS_MAX} groups of the meter: leave a dimension out of its group_by, or mend the events"
 NO_ENTRY = "no entry of the matrix matches, and it has no default_unit_price"
 
 

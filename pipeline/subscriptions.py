@@ -128,6 +128,7 @@ def _next_period(held: Subscription) -> DuePeriod | None:
         time_zone=held.time_zone,
         period=period,
         service=Period(start=max(period.start, held.starts_at), end=served_to),
+        anchor=held.anchor,
     )
 
 

@@ -6,8 +6,9 @@ unpriced, with the reason, and its draft cannot become final.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.pricing import UsageRow
 from pipeline.rated_lines import has_parts
@@ -30,6 +31,43 @@ class UsageNeeded:
     """Sizes in the customer's zone, finest first; rows of the finest serve all that are made of it."""
     transactions: bool = False
     """A row per event, ordered by (event time, arrival), its amount the meter's value."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Shape:
+    """How the rows of frozen usage are cut: per group or not, per window or not, or one per event."""
+
+    window: Window | Literal[""] = ""
+    by_group: bool = True
+    transactions: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called where usage is frozen: `groups`, `total`, `day`, `day groups`, `transactions`, …"""
+        kind = "transactions" if self.transactions else "groups" if self.by_group else "" if self.window else "total"
+        return " ".join(part for part in (self.window, kind) if part)
+
+
+GROUPS = Shape()
+"""What every close freezes of every meter: events and fingerprints are counted from these rows."""
+
+
+def shape_needed(card: RateCard, meter: Meter) -> Shape:
+    """The shape in which a rate card takes the usage of its meter; the finest of its windows serves the others."""
+    needed = usage_needed(card, meter)
+    window: Window | Literal[""] = needed.windows[0] if needed.windows else ""
+    if needed.transactions:
+        return Shape(window, by_group=False, transactions=True)
+    if window:
+        return Shape(window, by_group=bool(needed.dimensions))
+    adds_up = bool(needed.dimensions) or meter.aggregation in ADDS_UP_OVER_GROUPS
+    return GROUPS if adds_up or not meter.group_by else Shape(by_group=False)
+
+
+def shapes_needed(cards: Iterable[RateCard], meter: Meter) -> tuple[Shape, ...]:
+    """Every shape in which some of the cards that price a meter take its usage, and the one that is always frozen."""
+    shapes = {shape_needed(card, meter) for card in cards if card.meter == meter.id}
+    return tuple(sorted(shapes | {GROUPS}))
 
 
 def usage_needed(card: RateCard, meter: Meter) -> UsageNeeded:

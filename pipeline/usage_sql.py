@@ -56,6 +56,8 @@ class UsageSql:
     spans: str
     value: str
     member: str = ""
+    is_whole: bool = True
+    """Whether there is one row per customer and group: no windows."""
 
 
 def usage_sql(meter: Meter, frame: Frame) -> UsageSql:
@@ -67,8 +69,9 @@ def usage_sql(meter: Meter, frame: Frame) -> UsageSql:
     if meter.aggregation in COMPARES_TEXTS:
         prorated = meter.aggregation == "prorated_unique_count"
         value = _quotient(f"sum(served) * {UNIT}", str(full)) if prorated else f"toInt256(sum(served)) * {UNIT}"
-        return UsageSql(reads_from, columns, decimal_sql(value), where.days_there() if prorated else _LAST_ADDS)
-    return UsageSql(reads_from, columns, _value(meter, where))
+        member = where.days_there() if prorated else _LAST_ADDS
+        return UsageSql(reads_from, columns, decimal_sql(value), member, frame.window is None)
+    return UsageSql(reads_from, columns, _value(meter, where), is_whole=frame.window is None)
 
 
 def decimal_sql(value: str) -> str:

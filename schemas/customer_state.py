@@ -58,6 +58,8 @@ class DuePeriod(BaseModel):
     time_zone: str
     period: Period
     service: Period
+    anchor: AwareDatetime | None = None
+    """Where the billing grid is anchored: windows of a month follow it, clamped from its day."""
 
 
 class BillingRun(BaseModel):

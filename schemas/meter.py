@@ -29,6 +29,12 @@ COMBINES_OVER_WINDOWS = ("count", "sum", "min", "max")
 COMPARES_TEXTS = ("unique_count", "prorated_unique_count")
 PRORATED = ("prorated_sum", "prorated_unique_count")
 
+GROUPS_MAX = 10_000
+"""Groups of one customer in one period, in order of first usage; the usage of all others is one group more, of this
+name in every dimension. It has no price: the draft cannot become final until the meter or its events are mended."""
+GROUPS_ALERT = GROUPS_MAX * 8 // 10
+OVERFLOW_GROUP = "(more than 10000 groups)"
+
 LEVEL_LIMIT = Decimal(10) ** 15
 DECIMALS_MAX = 12
 

@@ -25,7 +25,8 @@ from schemas.catalogue_entry import Catalogue
 from schemas.identity import canonical_json
 from schemas.invoice import Invoice
 
-KEY = ("subscription", "meter", "meter_version", "period_start", "period_end", "grp")
+KEY = ("subscription", "meter", "meter_version", "period_start", "period_end", "grp", "shape",
+       "window_start", "first_at", "k_offset", "k_partition")  # fmt: skip
 VALUES = ("events", "invalid", "value", "fingerprint")
 ABSENT = object()
 

@@ -12,12 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from agents.store.connection import Connection, query_text
-from agents.store.metered_usage import UsageReader, UsageRow
-from pipeline.usage_sql import Frame
+from agents.store.metered_usage import Question, UsageReader, UsageRow
 from schemas.command import Attribution, CommandOutcome
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
-from schemas.meter import Meter
-from schemas.period import Period
 from schemas.tick import ATTRIBUTIONS, USAGE, Tick
 
 
@@ -166,14 +163,13 @@ class BillingStore:
         rows = self._db.tuples(query_text("open_runs"), {"partitions": list(partitions)})
         return tuple(BillingRun.model_validate_json(row[0]) for row in rows)
 
-    def run_usage(
-        self, tick: Tick, revision: int, span: Period, meter: Meter, *, frame: Frame | None = None
-    ) -> tuple[UsageRow, ...]:
-        """Usage of a meter in a served span, for each customer whose run at the tick bills that span.
+    def run_usage(self, asked: Question) -> tuple[UsageRow, ...]:
+        """Usage of a meter in a frame, for each customer whose run at the tick bills its span."""
+        return self._usage.run_usage(asked)
 
-        A `frame` adds the zone, the full period and the windows; prorated meters need the first two.
-        """
-        return self._usage.run_usage(tick, revision, meter, frame or Frame(span))
+    def run_transactions(self, asked: Question) -> tuple[UsageRow, ...]:
+        """Every event that a meter can use, for each customer whose run at the tick bills the span."""
+        return self._usage.run_transactions(asked)
 
     def insert_period_usage(self, rows: Sequence[Sequence[object]]) -> None:
         """Freezes usage under its close ids; columns as `PERIOD_USAGE_COLUMNS`."""
@@ -221,7 +217,7 @@ SUBSCRIPTION_COLUMNS = (
 )  # fmt: skip
 PERIOD_USAGE_COLUMNS = (
     "close_id", "customer", "subscription", "meter", "meter_version", "period_start", "period_end", "grp", "events",
-    "invalid", "value", "fingerprint",
+    "invalid", "value", "fingerprint", "shape", "window_start", "window_end", "first_at", "k_offset", "k_partition",
 )  # fmt: skip
 
 

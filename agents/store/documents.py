@@ -21,11 +21,12 @@ class DocumentStore:
         self._partitions = partitions
 
     def period_usage(self, close_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-        """Frozen usage by close id, in order of subscription, meter, period and group."""
+        """Frozen usage by close id, in order of subscription, meter, period, shape, window and first usage."""
         found: dict[str, list[dict[str, Any]]] = {close_id: [] for close_id in close_ids}
         rows = self._db.rows(
             "SELECT * FROM period_usage FINAL WHERE close_id IN {ids:Array(UUID)} "
-            "ORDER BY close_id, subscription, meter, period_start, grp",
+            "ORDER BY close_id, subscription, meter, period_start, shape, window_start, first_at, k_offset, "
+            "k_partition, grp",
             {"ids": list(close_ids)},
         )
         for row in rows:

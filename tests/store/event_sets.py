@@ -206,19 +206,22 @@ def _correction(random: Random, meter: Meter, subject: str, identity: str, time:
     data = f'{{"action": "retract", {said}}}'
     if random.random() < 0.6:
         event = f'"type": "{meter.event_types[0]}", "subject": "{subject}", "time": "{time.isoformat()}"'
-        data = f'{{"action": "replace", {said}, "event": {{{event}, "data": {_payload(random, meter)}}}}}'
+        data = (
+            f'{{"action": "replace", {said}, "event": {{{event}, "data": {_payload(random, meter, repeats=False)}}}}}'
+        )
     head = f'"specversion": "1.0", "id": "{random.random()}", "source": "/fix", "type": "{CORRECTION_TYPE}"'
     return f'{{{head}, "subject": "{subject}", "time": "{time.isoformat()}", "data": {data}}}'.encode()
 
 
-def _payload(random: Random, meter: Meter) -> str:
+def _payload(random: Random, meter: Meter, *, repeats: bool = True) -> str:
+    """Any payload; `repeats` may write a name twice, which a correction must not."""
     values = TEXTS if meter.aggregation in COMPARES_TEXTS else (*NUMBERS, *NUMBERS, *NO_NUMBERS)
     chances = {"v": (0.95, values), "w": (0.9, NUMBERS), "region": (0.9, TEXTS), "tier": (0.8, TEXTS),
                "operation": (0.6, OPERATIONS)}  # fmt: skip
     members = [
         f'"{name}": {random.choice(pool)}' for name, (chance, pool) in chances.items() if random.random() < chance
     ]
-    if random.random() < 0.05:
+    if repeats and random.random() < 0.05:
         members.append(f'"v": {random.choice(values)}')  # a repeated name: the first counts
     return "{" + ", ".join(members) + "}"
 
@@ -259,5 +262,5 @@ def counted(records: Sequence[Record], vector: Sequence[int]) -> tuple[Counted, 
 
 
 def _counted(event: Event, record: Record) -> Counted:
-    metered = MeteredEvent(event.type, moment(event.ts_ms), read_payload(event.payload))
+    metered = MeteredEvent(event.type, moment(event.ts_ms), read_payload(event.payload.decode()))
     return Counted((record.offset, record.partition), event.subject, metered)

@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
-from agents.store.metered_usage import UsageRow
+from agents.store.metered_usage import Question, UsageRow
 from agents.store.usage import UsageStore
 from pipeline.aggregation import MeterRow, aggregate
 from pipeline.usage_block import judge
@@ -90,7 +90,7 @@ def _check(
     rows = 0
     store = BillingStore(connection)
     for batch in part:
-        said = store.run_usage(tick, 0, batch.frame.span, batch.meter, frame=batch.frame)
+        said = store.run_usage(Question(tick, 0, batch.meter, batch.frame))
         true = _truth(batch, by_type.get(batch.meter.event_types[0], []))
         for customer in batch.customers:
             ours = [_said(row) for row in said if row.customer == customer]

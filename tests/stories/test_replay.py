@@ -23,7 +23,8 @@ SAME_IN_BOTH = {
     "lines": "SELECT document_id, line, record FROM invoice_lines FINAL ORDER BY document_id, line",
     "numbers": "SELECT document_id, series, number, k_offset FROM finalisations FINAL ORDER BY number",
     "closes": "SELECT customer, tick, revision, usage_rows, fingerprint, record FROM closes FINAL ORDER BY customer",
-    "frozen usage": "SELECT * FROM period_usage FINAL ORDER BY close_id, subscription, meter, period_start, grp",
+    "frozen usage": "SELECT * FROM period_usage FINAL ORDER BY close_id, subscription, meter, period_start, grp, "
+    "shape, window_start, first_at, k_offset, k_partition",
     "totals": "SELECT meter, meter_version, subject, pane, grp, events, invalid, total FROM pane_totals FINAL "
     "WHERE events > 0 ORDER BY ALL",
     "events": "SELECT * EXCEPT (flags) FROM events FINAL ORDER BY k_partition, inv_offset",
