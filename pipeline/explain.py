@@ -140,8 +140,9 @@ def _part_of_several(line: RatedLine, card: RateCard, terms: Terms, used: Used) 
 
 
 def _group(line: RatedLine, card: RateCard, terms: Terms, used: Used) -> Part:
-    if line.previous is not None and not line.tiers:
-        return replace(_nothing(), dimensions=line.dimensions)  # a group of an earlier slice that has no usage any more
+    if not (line.tiers or line.quantity or line.events):
+        # Nothing was used: a commitment that is owed all the same, or a group that had usage in an earlier slice only.
+        return replace(_nothing(), dimensions=line.dimensions)
     alone = card.model_copy(update={"price": line.price.model_copy(update={"group_by": ()})})
     free_units = prorated(card, "free_units", card.free_units, terms)
     (part,) = gross_of(alone, used, terms.currency, free_units).parts

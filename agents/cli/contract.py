@@ -20,11 +20,17 @@ def register(app: typer.Typer) -> None:
 def schemas(
     folder: Annotated[Path, typer.Argument(help="Where the files go.")] = FOLDER,
     check: Annotated[bool, typer.Option("--check", help="Compare only; exit code 5 if a file differs.")] = False,
+    views: Annotated[
+        Path | None, typer.Option("--views", help="Write the contract of the views to this file, from ClickHouse.")
+    ] = None,
 ) -> None:
     """Export the contract: a JSON Schema per message, and one by which editors complete catalogue files."""
     from agents.cli.failures import ProofFailed
     from agents.contract import differences, export
 
+    if views is not None:
+        typer.echo(_export_views(views))
+        return
     if not check:
         for file in export(folder):
             typer.echo(file)
@@ -33,3 +39,15 @@ def schemas(
     if found:
         raise ProofFailed(f"{folder} is not what the code says; run `tally schemas`:\n  " + "\n  ".join(found))
     typer.echo(f"{folder}: every schema is what the code says.")
+
+
+def _export_views(file: Path) -> Path:
+    from agents.settings import load
+    from agents.store.connection import Connection
+    from agents.store.view_contract import export
+
+    connection = Connection(load())
+    try:
+        return export(connection, file)
+    finally:
+        connection.close()

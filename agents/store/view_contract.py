@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from agents.store.connection import Connection
@@ -32,3 +33,12 @@ def views(connection: Connection) -> dict[str, Any]:
     for table, name, kind, comment in connection.tuples(COLUMNS):
         found[table]["columns"].append({"name": name, "type": kind, "comment": comment})
     return found
+
+
+def export(connection: Connection, file: Path) -> Path:
+    """Writes the contract as the database has it; the version rises if a view changed."""
+    found, held = views(connection), contract()
+    version = held["version"] + (found != held["views"])
+    text = json.dumps({"version": version, "views": found}, indent=2, ensure_ascii=False) + "\n"
+    file.write_text(text, encoding="utf-8")
+    return file

@@ -41,7 +41,7 @@ def test_no_view_reads_a_clock_current_is_what_the_last_tick_says() -> None:
 
 @pytest.mark.services
 def test_the_real_views_are_those_of_the_contract(connection: Connection) -> None:
-    # A change on purpose: put what is found here into schemas/views.json and raise its version.
+    # A change on purpose: tally migrate && tally schemas --views schemas/views.json
     assert views(connection) == contract()["views"]
 
 
