@@ -22,6 +22,7 @@ from agents.store.totals import TotalsStore
 class Reading:
     """Readers on one connection: ask them one after the other."""
 
+    connection: Connection
     logs: Logs
     catalogue: CatalogueLog
     billing: BillingStore
@@ -39,6 +40,7 @@ async def reading(settings: Settings) -> AsyncIterator[Reading]:
     billing = BillingStore(connection)
     try:
         yield Reading(
+            connection=connection,
             logs=logs,
             catalogue=CatalogueLog(logs),
             billing=billing,

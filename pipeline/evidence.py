@@ -1,0 +1,239 @@
+"""Evidence checked without us: the bytes, the events, quantities from events, amounts from quantities.
+
+Everything here is pure; signing and files are with whoever calls. Quantities are computed by `pipeline.aggregation`,
+which shares nothing with the SQL that froze them; amounts by `pipeline.explain`, from what each line itself holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby, pairwise
+
+from pipeline.aggregation import MeteredEvent, aggregate, read_payload
+from pipeline.aggregation.events import counts, reading_of
+from pipeline.explain import recompute
+from pipeline.scaled import quantity
+from schemas.evidence import EventsProof, Evidence, FrozenUsage, PartitionCount, RawEvent, Statement, UsageProof
+from schemas.identity import canonical_json
+from schemas.invoice import Invoice, InvoiceLine
+from schemas.price import Percentage
+from schemas.quantity import ZERO
+from schemas.tick import USAGE
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ADDS_UP = ("count", "sum", "weighted_sum", "prorated_sum")
+
+
+def event_line(event: RawEvent) -> bytes:
+    """The canonical JSON of an event (RFC 8785): one line of a companion file."""
+    content = {
+        "data": event.data, "id": event.id, "offset": event.offset, "partition": event.partition,
+        "source": event.source, "subject": event.subject, "time_ms": event.time_ms, "type": event.type,
+    }  # fmt: skip
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def events_proof(events: Sequence[RawEvent], next_offsets: Sequence[int], file: str | None) -> EventsProof:
+    """What events, in order of position, must be: their number per partition, and the hashes of their lines."""
+    whole = hashlib.sha256()
+    parts = []
+    for partition, group in groupby(events, key=lambda event: event.partition):
+        own = list(group)
+        hashed = hashlib.sha256()
+        for event in own:
+            line = event_line(event) + b"\n"
+            hashed.update(line)
+            whole.update(line)
+        end = next_offsets[partition] if partition < len(next_offsets) else 0
+        parts.append(
+            PartitionCount(
+                partition=partition, events=len(own), first_offset=own[0].offset, last_offset=own[-1].offset,
+                next_offset=end, sha256=hashed.hexdigest(),
+            )
+        )  # fmt: skip
+    return EventsProof(count=len(events), sha256=whole.hexdigest(), partitions=tuple(parts), file=file)
+
+
+def statement_bytes(statement: Statement) -> bytes:
+    """What is signed."""
+    return canonical_json(statement.model_dump(mode="json"))
+
+
+def evidence_bytes(evidence: Evidence) -> bytes:
+    """The one byte form of the file."""
+    return canonical_json(evidence.model_dump(mode="json"))
+
+
+def faults(statement: Statement, events: Sequence[RawEvent]) -> Iterator[str]:
+    """Everything that does not hold, in words; nothing if the invoice is what its events and prices say."""
+    invoice = Invoice.model_validate(statement.document)
+    yield from _document_faults(statement, invoice)
+    yield from _event_faults(statement, events, invoice.customer)
+    metered = [MeteredEvent(event.type, _time(event), read_payload(event.data)) for event in _in_order(events)]
+    for proof in statement.usage:
+        yield from _usage_faults(proof, metered)
+    for place, line in enumerate(invoice.lines, 1):
+        yield from (f"line {place}: {said}" for said in _line_faults(line, statement, metered))
+
+
+def _document_faults(statement: Statement, invoice: Invoice) -> Iterator[str]:
+    if hashlib.sha256(canonical_json(dict(statement.document))).hexdigest() != statement.document_sha256:
+        yield "document: its SHA-256 is not the one stated"
+    basis, tick = invoice.basis, statement.close["tick"]
+    vector = {topic: list(ends) for topic, ends in basis.vector.items()}
+    if (basis.close_id, basis.tick, vector) != (statement.close["close_id"], tick["number"], tick["vector"]["ends"]):
+        yield "document: it does not rest on the close that is stated"
+    totals = invoice.totals
+    for said, stated, found in (
+        ("subtotal", totals.subtotal, sum((line.amount for line in invoice.lines), ZERO)),
+        ("tax", totals.tax, sum((group.tax for group in totals.tax_by_rate), ZERO)),
+        ("total", totals.total, totals.net + totals.tax),
+        ("amount due", totals.amount_due, totals.total - totals.credits_applied),
+    ):
+        if stated != found:
+            yield f"document: {said} is {stated:f}, its parts give {found:f}"
+
+
+def _event_faults(statement: Statement, events: Sequence[RawEvent], customer: str) -> Iterator[str]:
+    ends = statement.close["tick"]["vector"]["ends"].get(USAGE, ())
+    positions = [(event.partition, event.offset) for event in events]
+    if any(later <= earlier for earlier, later in pairwise(positions)):
+        yield "events: not in order of position, or one position twice"
+        return
+    if len({(event.source, event.id) for event in events}) < len(events):
+        yield "events: an identity (source, id) is there twice"
+    found = events_proof(events, ends, statement.events.file)
+    if found != statement.events:
+        yield from _differing_counts(statement.events, found)
+    for event in events:
+        if event.partition >= len(ends) or event.offset >= ends[event.partition]:
+            yield f"events: {event.partition}:{event.offset} lies beyond the vector of the close"
+    owners = _owners(statement)
+    for event in events:
+        if (owner := _owner(owners, event)) != customer:
+            yield f"events: {event.partition}:{event.offset} belongs to {owner}"
+
+
+def _differing_counts(stated: EventsProof, found: EventsProof) -> Iterator[str]:
+    before, after = ({part.partition: part for part in proof.partitions} for proof in (stated, found))
+    for partition in sorted(before.keys() | after.keys()):
+        one, other = before.get(partition), after.get(partition)
+        if one != other:
+            counts = [part.events if part else 0 for part in (one, other)]
+            why = "other bytes" if counts[0] == counts[1] else f"{counts[0]:,} stated, {counts[1]:,} found"
+            yield f"events: partition {partition}: {why}"
+    if before == after:
+        yield "events: number or SHA-256 is not the one stated"
+
+
+def _owners(statement: Statement) -> Mapping[str, Sequence[tuple[datetime, str]]]:
+    found: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
+    for owner in statement.owners:
+        found[owner.subject].append((owner.since, owner.customer))
+    return {subject: sorted(since) for subject, since in found.items()}
+
+
+def _owner(owners: Mapping[str, Sequence[tuple[datetime, str]]], event: RawEvent) -> str:
+    """Whose an event is: of the last owner by then, else the subject is its own customer."""
+    since = owners.get(event.subject, ())
+    place = bisect_right(since, _time(event), key=lambda one: one[0])
+    return since[place - 1][1] if place else event.subject
+
+
+def _usage_faults(proof: UsageProof, events: Sequence[MeteredEvent]) -> Iterator[str]:
+    """Where the events do not give what the close froze."""
+    found = {
+        (row.group, row.window): (row.events, row.invalid, row.value)
+        for row in _aggregated(proof, events)
+        if row.events or row.value
+    }
+    stated = {
+        (row.group, row.window): (row.events, row.invalid, row.value) for row in proof.groups if row.events or row.value
+    }
+    for group, window in sorted(found.keys() | stated.keys(), key=str):
+        one, other = stated.get((group, window)), found.get((group, window))
+        if one != other:
+            yield f"usage: {proof.meter} {list(group)}: frozen {_shown(one)}, the events give {_shown(other)}"
+
+
+def _aggregated(proof: UsageProof, events: Sequence[MeteredEvent]) -> Iterator[FrozenUsage]:
+    windows = {row.window for row in proof.groups}
+    if windows - {None}:
+        yield from _windowed(proof, events)
+        return
+    rows = aggregate(proof.definition, events, proof.service, time_zone=proof.time_zone, full_period=proof.period)
+    for row in rows:
+        yield FrozenUsage(group=row.group, window=None, events=row.events, invalid=row.invalid, value=row.value)
+
+
+def _windowed(proof: UsageProof, events: Sequence[MeteredEvent]) -> Iterator[FrozenUsage]:
+    """Each window that the close froze, computed as a span of its own."""
+    for window in sorted({row.window for row in proof.groups if row.window is not None}):
+        part = window.intersection(proof.service)
+        for row in aggregate(proof.definition, events, part, time_zone=proof.time_zone, full_period=proof.period):
+            yield FrozenUsage(group=row.group, window=window, events=row.events, invalid=row.invalid, value=row.value)
+
+
+def _shown(values: tuple[int, int, Decimal] | None) -> str:
+    return "nothing" if values is None else f"{values[0]:,} events, {values[1]:,} unusable, {values[2].normalize():f}"
+
+
+def _line_faults(line: InvoiceLine, statement: Statement, events: Sequence[MeteredEvent]) -> Iterator[str]:
+    """A line computed again from its quantity and its own rate card; and its quantity from what the close froze."""
+    rated = line.rated
+    proof = next((each for each in statement.usage if _stands_behind(each, line)), None)
+    if rated.meter is not None and rated.kind == "usage" and proof is None:
+        yield f"no usage of {rated.meter} is stated for it"
+        return
+    transactions = None if proof is None or not isinstance(rated.price, Percentage) else _amounts(proof, events)
+    again = recompute(rated, transactions)
+    if again != rated:
+        yield f"{rated.charge}: its rate card gives {again.amount:f} for this quantity, not {rated.amount:f}"
+    if line.amount != rated.amount:
+        yield f"{rated.charge}: bills {line.amount:f}, rated {rated.amount:f}"
+    if proof is not None and rated.kind == "usage":
+        yield from _quantity_faults(line, proof, statement)
+
+
+def _stands_behind(proof: UsageProof, line: InvoiceLine) -> bool:
+    rated = line.rated
+    return (proof.subscription, proof.meter, proof.meter_version, proof.service) == (
+        line.subscription, rated.meter, rated.meter_version, rated.service,
+    )  # fmt: skip
+
+
+def _quantity_faults(line: InvoiceLine, proof: UsageProof, statement: Statement) -> Iterator[str]:
+    """All lines of a charge together bill what its meter adds up to."""
+    if isinstance(line.rated.price, Percentage):
+        return
+    same = [
+        each for each in Invoice.model_validate(statement.document).lines
+        if _stands_behind(proof, each) and each.rated.charge == line.rated.charge
+        and each.rated.kind in ("usage", "unpriced") and each.subscription == line.subscription
+    ]  # fmt: skip
+    billed = sum((each.rated.quantity for each in same), ZERO)
+    frozen = sum((row.value for row in proof.groups), ZERO)
+    if (proof.definition.aggregation in ADDS_UP or len(proof.groups) == 1) and billed != frozen:
+        yield f"{line.rated.charge}: bills {billed:f}, its usage is {frozen:f}"
+
+
+def _amounts(proof: UsageProof, events: Iterable[MeteredEvent]) -> list[Decimal]:
+    """The value of each event of a span, in order of time and arrival: what a percentage is taken of."""
+    own = [event for event in events if counts(proof.definition, event) and proof.service.contains(event.time)]
+    readings = [reading_of(proof.definition, event) for event in sorted(own, key=lambda event: event.time)]
+    return [quantity(reading.value) for reading in readings if reading.value is not None]
+
+
+def _in_order(events: Iterable[RawEvent]) -> list[RawEvent]:
+    """Events in order of arrival: offset, then partition."""
+    return sorted(events, key=lambda event: (event.offset, event.partition))
+
+
+def _time(event: RawEvent) -> datetime:
+    return EPOCH + timedelta(milliseconds=event.time_ms)

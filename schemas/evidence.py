@@ -1,0 +1,121 @@
+"""Evidence of an invoice: the document, what its close froze, and every raw event behind it, in one signed file.
+
+Whoever has the file and the public key can compute the quantities from the events and the amounts from the quantities,
+without us and without a network. Source: design.md §1, RFC 8785 (canonical JSON), RFC 8032 (Ed25519).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from schemas.faults import Strict
+from schemas.meter import Meter
+from schemas.period import Instant, Period
+from schemas.quantity import Quantity
+
+EMBEDDED_AT_MOST = 100_000
+"""Above so many, the events stand in a companion file, one canonical JSON object a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """A counted event at its position in usage.events; `data` is the payload as received."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    type: str
+    subject: str
+    time_ms: int
+    source: str
+    id: str
+    partition: int
+    offset: int
+    data: str
+
+
+class FrozenUsage(Strict):
+    """What a close froze of one group (and window): the input of rating."""
+
+    group: tuple[str | None, ...]
+    window: Period | None = None
+    events: int
+    invalid: int
+    value: Quantity
+
+
+class UsageProof(Strict):
+    """One meter in one served span: its definition and the groups that its events must add up to."""
+
+    subscription: str
+    meter: str
+    meter_version: str
+    definition: Meter
+    service: Period
+    period: Period
+    """The full grid period, by which prorated aggregations divide."""
+    time_zone: str
+    groups: tuple[FrozenUsage, ...]
+
+
+class PartitionCount(Strict):
+    """The events of the file that come from one partition of usage.events; `sha256` of their lines."""
+
+    partition: int
+    events: int
+    first_offset: int
+    last_offset: int
+    next_offset: int
+    """The vector of the close: everything below was looked at."""
+    sha256: str
+
+
+class EventsProof(Strict):
+    """What the events of the file must be: how many per partition, and which bytes."""
+
+    count: int
+    sha256: str
+    partitions: tuple[PartitionCount, ...]
+    file: str | None = None
+    """The name of the companion file; None if the events are in the evidence itself."""
+
+
+class Owner(Strict):
+    """A subject belongs to a customer from a time on."""
+
+    subject: str
+    since: Instant
+    customer: str
+
+
+class Statement(Strict):
+    """What is signed."""
+
+    format: Literal["tally.evidence.v1"] = "tally.evidence.v1"
+    engine: str
+    document: Mapping[str, Any]
+    document_sha256: str
+    close: Mapping[str, Any]
+    """The record of billing.periods: tick, vector, periods, fingerprint."""
+    usage: tuple[UsageProof, ...]
+    owners: tuple[Owner, ...]
+    events: EventsProof
+
+
+class Signature(Strict):
+    """Ed25519 over the canonical JSON of the statement; `key` is the public key. All in lower-case hex."""
+
+    algorithm: Literal["Ed25519"] = "Ed25519"
+    key: str
+    value: str
+
+
+class Evidence(Strict):
+    """The whole file."""
+
+    statement: Statement
+    events: tuple[RawEvent, ...] = ()
+    signature: Signature
