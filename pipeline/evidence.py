@@ -17,17 +17,19 @@ from itertools import groupby, pairwise
 
 from pipeline.aggregation import MeteredEvent, aggregate, read_payload
 from pipeline.aggregation.events import counts, reading_of
-from pipeline.explain import recompute
+from pipeline.explain import card_of, recompute
 from pipeline.scaled import quantity
-from schemas.evidence import EventsProof, Evidence, FrozenUsage, PartitionCount, RawEvent, Statement, UsageProof
+from pipeline.usage_needed import shape_needed
+from schemas.evidence import EventsProof, Evidence, PartitionCount, RawEvent, Statement, UsageProof
 from schemas.identity import canonical_json
 from schemas.invoice import Invoice, InvoiceLine
+from schemas.period import Period
 from schemas.price import Percentage
-from schemas.quantity import ZERO
+from schemas.quantity import ZERO, plain
+from schemas.rated_line import RatedLine
 from schemas.tick import USAGE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ADDS_UP = ("count", "sum", "weighted_sum", "prorated_sum")
 
 
 def event_line(event: RawEvent) -> bytes:
@@ -79,7 +81,7 @@ def faults(statement: Statement, events: Sequence[RawEvent]) -> Iterator[str]:
     for proof in statement.usage:
         yield from _usage_faults(proof, metered)
     for place, line in enumerate(invoice.lines, 1):
-        yield from (f"line {place}: {said}" for said in _line_faults(line, statement, metered))
+        yield from (f"line {place}: {said}" for said in _line_faults(line, invoice, statement.usage, metered))
 
 
 def _document_faults(statement: Statement, invoice: Invoice) -> Iterator[str]:
@@ -148,46 +150,25 @@ def _owner(owners: Mapping[str, Sequence[tuple[datetime, str]]], event: RawEvent
 
 def _usage_faults(proof: UsageProof, events: Sequence[MeteredEvent]) -> Iterator[str]:
     """Where the events do not give what the close froze."""
-    found = {
-        (row.group, row.window): (row.events, row.invalid, row.value)
-        for row in _aggregated(proof, events)
-        if row.events or row.value
-    }
-    stated = {
-        (row.group, row.window): (row.events, row.invalid, row.value) for row in proof.groups if row.events or row.value
-    }
-    for group, window in sorted(found.keys() | stated.keys(), key=str):
-        one, other = stated.get((group, window)), found.get((group, window))
+    rows = aggregate(proof.definition, events, proof.service, time_zone=proof.time_zone, full_period=proof.period)
+    found = {row.group: (row.events, row.invalid, row.value) for row in rows if row.events or row.value}
+    stated = {row.group: (row.events, row.invalid, row.value) for row in proof.groups if row.events or row.value}
+    for group in sorted(found.keys() | stated.keys(), key=str):
+        one, other = stated.get(group), found.get(group)
         if one != other:
             yield f"usage: {proof.meter} {list(group)}: frozen {_shown(one)}, the events give {_shown(other)}"
 
 
-def _aggregated(proof: UsageProof, events: Sequence[MeteredEvent]) -> Iterator[FrozenUsage]:
-    windows = {row.window for row in proof.groups}
-    if windows - {None}:
-        yield from _windowed(proof, events)
-        return
-    rows = aggregate(proof.definition, events, proof.service, time_zone=proof.time_zone, full_period=proof.period)
-    for row in rows:
-        yield FrozenUsage(group=row.group, window=None, events=row.events, invalid=row.invalid, value=row.value)
-
-
-def _windowed(proof: UsageProof, events: Sequence[MeteredEvent]) -> Iterator[FrozenUsage]:
-    """Each window that the close froze, computed as a span of its own."""
-    for window in sorted({row.window for row in proof.groups if row.window is not None}):
-        part = window.intersection(proof.service)
-        for row in aggregate(proof.definition, events, part, time_zone=proof.time_zone, full_period=proof.period):
-            yield FrozenUsage(group=row.group, window=window, events=row.events, invalid=row.invalid, value=row.value)
-
-
 def _shown(values: tuple[int, int, Decimal] | None) -> str:
-    return "nothing" if values is None else f"{values[0]:,} events, {values[1]:,} unusable, {values[2].normalize():f}"
+    return "nothing" if values is None else f"{values[0]:,} events, {values[1]:,} unusable, {plain(values[2])}"
 
 
-def _line_faults(line: InvoiceLine, statement: Statement, events: Sequence[MeteredEvent]) -> Iterator[str]:
-    """A line computed again from its quantity and its own rate card; and its quantity from what the close froze."""
+def _line_faults(
+    line: InvoiceLine, invoice: Invoice, usage: Sequence[UsageProof], events: Sequence[MeteredEvent]
+) -> Iterator[str]:
+    """A line computed again from its quantity and its own rate card; and its quantity from the events."""
     rated = line.rated
-    proof = next((each for each in statement.usage if _stands_behind(each, line)), None)
+    proof = next((each for each in usage if _stands_behind(each, line)), None)
     if rated.meter is not None and rated.kind == "usage" and proof is None:
         yield f"no usage of {rated.meter} is stated for it"
         return
@@ -197,8 +178,8 @@ def _line_faults(line: InvoiceLine, statement: Statement, events: Sequence[Meter
         yield f"{rated.charge}: its rate card gives {again.amount:f} for this quantity, not {rated.amount:f}"
     if line.amount != rated.amount:
         yield f"{rated.charge}: bills {line.amount:f}, rated {rated.amount:f}"
-    if proof is not None and rated.kind == "usage":
-        yield from _quantity_faults(line, proof, statement)
+    if proof is not None and rated.kind == "usage" and transactions is None:
+        yield from _quantity_faults(line, invoice, proof, events)
 
 
 def _stands_behind(proof: UsageProof, line: InvoiceLine) -> bool:
@@ -208,19 +189,45 @@ def _stands_behind(proof: UsageProof, line: InvoiceLine) -> bool:
     )  # fmt: skip
 
 
-def _quantity_faults(line: InvoiceLine, proof: UsageProof, statement: Statement) -> Iterator[str]:
-    """All lines of a charge together bill what its meter adds up to."""
-    if isinstance(line.rated.price, Percentage):
-        return
+def _quantity_faults(
+    line: InvoiceLine, invoice: Invoice, proof: UsageProof, events: Sequence[MeteredEvent]
+) -> Iterator[str]:
+    """All lines of a charge together bill what its meter gives, in the windows in which the price counts."""
+    charge = line.rated.charge
     same = [
-        each for each in Invoice.model_validate(statement.document).lines
-        if _stands_behind(proof, each) and each.rated.charge == line.rated.charge
-        and each.rated.kind in ("usage", "unpriced") and each.subscription == line.subscription
+        each.rated for each in invoice.lines
+        if _stands_behind(proof, each) and each.rated.charge == charge and each.rated.kind in ("usage", "unpriced")
     ]  # fmt: skip
-    billed = sum((each.rated.quantity for each in same), ZERO)
-    frozen = sum((row.value for row in proof.groups), ZERO)
-    if (proof.definition.aggregation in ADDS_UP or len(proof.groups) == 1) and billed != frozen:
-        yield f"{line.rated.charge}: bills {billed:f}, its usage is {frozen:f}"
+    found = _by_window(proof, line.rated, events)
+    if any(rated.usage for rated in same) and None not in found:
+        billed = _summed((row.window, row.quantity) for rated in same for row in rated.usage)
+        for window in sorted(found.keys() | billed.keys(), key=str):
+            if billed.get(window, ZERO) != found.get(window, ZERO):
+                yield f"{charge}: counts {billed.get(window, ZERO):f} in {window}, the events give {found.get(window)}"
+        return
+    quantity_billed, used = sum((rated.quantity for rated in same), ZERO), sum(found.values(), ZERO)
+    if quantity_billed != used:
+        yield f"{charge}: bills {plain(quantity_billed)}, its events give {plain(used)}"
+
+
+def _by_window(proof: UsageProof, rated: RatedLine, events: Sequence[MeteredEvent]) -> dict[Period | None, Decimal]:
+    """What a line's meter gives, cut as its price asks: per window, or (None) for the whole span."""
+    meter, conditions = proof.definition, rated.conditions
+    shape = shape_needed(card_of(rated), meter)
+    asked = meter if shape.by_group else meter.model_copy(update={"group_by": ()})
+    anchor = (conditions.anchor if conditions else None) or proof.period.start
+    rows = aggregate(
+        asked, events, proof.service, time_zone=proof.time_zone, window=shape.window or None,
+        anchor=anchor if shape.window == "month" else None, full_period=proof.period,
+    )  # fmt: skip
+    return _summed((row.window, row.value) for row in rows)
+
+
+def _summed(parts: Iterable[tuple[Period | None, Decimal]]) -> dict[Period | None, Decimal]:
+    found: dict[Period | None, Decimal] = {}
+    for window, value in parts:
+        found[window] = found.get(window, ZERO) + value
+    return found
 
 
 def _amounts(proof: UsageProof, events: Iterable[MeteredEvent]) -> list[Decimal]:

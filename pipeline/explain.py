@@ -34,7 +34,7 @@ def recompute(line: RatedLine, transactions: Sequence[Decimal] | None = None) ->
     discount, cap or commitment was spread over several lines of a charge (prices by dimension), this line's share is
     taken as it stands. Raises ValueError for a line without what its price needs.
     """
-    card, terms = _card(line), _terms(line)
+    card, terms = card_of(line), _terms(line)
     conditions = replace(line.conditions or Conditions(), previous_exact=ZERO)
     if line.kind == "unpriced":
         row = UsageRow(line.quantity, line.dimensions, None, line.events)
@@ -48,7 +48,7 @@ def recompute(line: RatedLine, transactions: Sequence[Decimal] | None = None) ->
     return again.model_copy(update={name: getattr(line, name) for name in _GIVEN})
 
 
-def _card(line: RatedLine) -> RateCard:
+def card_of(line: RatedLine) -> RateCard:
     """The rate card as the line holds it."""
     modifiers = line.modifiers or Modifiers()
     share = line.proration

@@ -38,10 +38,9 @@ class RawEvent:
 
 
 class FrozenUsage(Strict):
-    """What a close froze of one group (and window): the input of rating."""
+    """What a close froze of one group: the input of rating."""
 
     group: tuple[str | None, ...]
-    window: Period | None = None
     events: int
     invalid: int
     value: Quantity

@@ -143,12 +143,12 @@ class LineUsage:
         return found
 
     def frozen(self, close_id: str, subscription: str, key: LineKey) -> list[Mapping[str, Any]]:
-        """The rows that the close froze of a line's usage, by group (and window, where it has them)."""
+        """The rows that the close froze of a line's usage, by group, in order of first usage."""
         rows = self._db.rows(
             "SELECT * FROM period_usage FINAL WHERE close_id = {close:UUID} AND subscription = {subscription:String} "
             "AND meter = {meter:String} AND meter_version = {version:String} "
             "AND period_start = {start:DateTime64(3, 'UTC')} AND period_end = {end:DateTime64(3, 'UTC')} "
-            "ORDER BY ALL",
+            "AND shape IN ('', 'groups') ORDER BY first_at, k_offset, k_partition, grp",
             {"close": close_id, "subscription": subscription, "meter": key.meter.name, "version": key.meter.version,
              "start": key.span.start, "end": key.span.end},
         )  # fmt: skip

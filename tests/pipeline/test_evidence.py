@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -39,14 +39,12 @@ TOKENS = MeterEntry.of(
     Meter.model_validate({"id": "tokens", "event_types": ["call"], "aggregation": "sum", "value": "tokens",
                           "group_by": ["model"]})
 )  # fmt: skip
-PLAN = PlanEntry.of(
-    Plan.model_validate({"id": "p", "currency": "EUR", "rate_cards": [
-        {"id": "fee", "price": {"model": "flat", "amount": "20.00"}},
-        {"id": "tokens", "meter": "tokens", "price": {"model": "graduated", "tiers": [
-            {"up_to": "10", "unit_price": "0.10"}, {"unit_price": "0.05"}]}},
-    ]}),
-    {"tokens": TOKENS.version},
-)  # fmt: skip
+METERS = {"tokens": TOKENS.version}
+CARDS = [
+    {"id": "fee", "price": {"model": "flat", "amount": "20.00"}},
+    {"id": "tokens", "meter": "tokens", "price": {"model": "graduated", "tiers": [
+        {"up_to": "10", "unit_price": "0.10"}, {"unit_price": "0.05"}]}},
+]  # fmt: skip
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
@@ -67,13 +65,14 @@ EVENTS = (
 VECTOR = Vector(ends={"usage.events": (8, 9), "billing.attributions": (1,), "billing.catalogue": (2,)})
 
 
-def gathered(events: tuple[RawEvent, ...] = EVENTS) -> Gathered:
-    """What stands behind acme's invoice of October, computed from its events."""
+def gathered(events: tuple[RawEvent, ...] = EVENTS, cards: Sequence[dict[str, Any]] = CARDS) -> Gathered:
+    """What stands behind acme's invoice of October, computed from its events in the shapes that its cards ask for."""
     metered = [
         MeteredEvent(e.type, datetime.fromtimestamp(e.time_ms / 1000, UTC), read_payload(e.data)) for e in events
     ]
     rows = aggregate(TOKENS.meter, metered, OCTOBER)
-    due = DuePeriod(subscription="s", plan="p", plan_version=PLAN.version, currency="EUR", time_zone="UTC",
+    plan = PlanEntry.of(Plan.model_validate({"id": "p", "currency": "EUR", "rate_cards": cards}), METERS)
+    due = DuePeriod(subscription="s", plan="p", plan_version=plan.version, currency="EUR", time_zone="UTC",
                     period=OCTOBER, service=OCTOBER)  # fmt: skip
     closed = PeriodClosed(
         close_id="0c9f6f7e-0000-5000-8000-000000000001", customer="acme", revision=0,
@@ -81,7 +80,14 @@ def gathered(events: tuple[RawEvent, ...] = EVENTS) -> Gathered:
         events=len(events), fingerprint=f"{len(events)}-0",
     )  # fmt: skip
     usage = [Usage(row.group, row.value, row.events, row.invalid) for row in rows]
-    (draft,) = invoice_of(closed, {("s", "tokens", OCTOBER): usage}, catalogue_of([TOKENS, PLAN]))
+    usage += [
+        Usage(row.group, row.value, row.events, row.invalid, row.window, "day")
+        for row in aggregate(TOKENS.meter.model_copy(update={"group_by": ()}), metered, OCTOBER, window="day")
+    ]
+    usage += [
+        Usage((), D(text), 1, 0, None, "transactions") for text in ("4", "6", "5", "2.5")
+    ]  # in order of time, then offset
+    (draft,) = invoice_of(closed, {("s", "tokens", OCTOBER): usage}, catalogue_of([TOKENS, plan]))
     invoice = finalized(draft, 3)
     proof = UsageProof(
         subscription="s", meter="tokens", meter_version=TOKENS.version, definition=TOKENS.meter, service=OCTOBER,
@@ -189,8 +195,36 @@ def test_a_quantity_that_the_close_did_not_freeze_is_found_even_if_signed(file: 
         content["statement"]["usage"][0]["groups"][0]["value"] = "16"
 
     found = resigned(file, more)
-    assert "usage: tokens ['large']: frozen 4 events, 1 unusable, 16, the events give 4 events, 1 unusable, 15" in found
-    assert "line 2: tokens: bills 17.5, its usage is 18.5" in found
+    assert found == (
+        "usage: tokens ['large']: frozen 4 events, 1 unusable, 16, the events give 4 events, 1 unusable, 15",
+    )
+
+
+def test_a_quantity_that_the_events_do_not_give_is_found_even_if_signed(file: Path) -> None:
+    def less(content: dict[str, Any]) -> None:
+        content["statement"]["document"]["lines"][1]["rated"]["quantity"] = "17"
+
+    assert "line 2: tokens: bills 17, its events give 17.5" in resigned(file, less)
+
+
+def test_windows_and_transactions_are_computed_from_the_events_too(tmp_path: Path) -> None:
+    daily = {
+        "id": "daily",
+        "meter": "tokens",
+        "price": {
+            "model": "bucketed",
+            "by": "day",
+            "free_units_per_bucket": "3",
+            "price": {"model": "per_unit", "unit_price": "1"},
+        },
+    }
+    share = {"id": "share", "meter": "tokens", "price": {"model": "percentage", "rate_percent": "10", "fixed_fee": "1"}}
+    file = tmp_path / "windows.json"
+    written(gathered(cards=[daily, share]), KEY, file)
+    found = verified(file, public_text(KEY))
+    assert found.faults == ()
+    # 15 + 2.5 on one day, 3 of it free: 14.50; of each of four usable events 10 % and 1.00: 5.75
+    assert found.facts["total"] == "20.25"
 
 
 def test_many_events_go_to_a_companion_file_and_are_checked_there(
