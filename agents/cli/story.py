@@ -14,6 +14,8 @@ from pathlib import Path
 from agents.cli.failures import ProofFailed, Refused
 from agents.cli.invoice_table import show_invoice
 from agents.cli.proof import compare_accounting, compare_totals, show_accounting
+from agents.cli.reading import reading
+from agents.cli.replaying import Replayer
 from agents.cli.screen import Screen, Wait
 from agents.cli.services import start_services
 from agents.cli.stage import Stage, catalogue_files, described
@@ -206,6 +208,21 @@ class Story:
         )
         invoices = await stage.invoices()
         await self._show(stage, invoices)
+        await self._replay(stage.settings)
+
+    async def _replay(self, settings: Settings) -> None:
+        """Every close from raw events, every document from its close: the same bytes as the first time."""
+        async with reading(settings) as readers:
+            replayer = Replayer(readers.billing, readers.documents, readers.looks, readers.catalogue)
+            verdicts = await replayer.replay()
+        different = [f"{found.kind} {found.name}: {said}" for found in verdicts for said in found.differences]
+        if different:
+            raise ProofFailed("computed again, it is not the same:\n  " + "\n  ".join(different))
+        closes = sum(found.kind == "close" for found in verdicts)
+        self._screen.say(
+            f"  computed again from the log: {closes} closes and {len(verdicts) - closes} documents, the same bytes;"
+            " nothing was changed"
+        )
 
     # -- what came of it -----------------------------------------------------------------------------------------
 
