@@ -31,6 +31,7 @@ from agents.store.connection import Connection
 from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
 from agents.store.reconciliation import ReconciliationStore
+from agents.store.run_lines import RunLineStore
 from agents.store.totals import TotalsStore
 from agents.store.usage import UsageStore
 from agents.subscriptions import SubscriptionAgent
@@ -90,6 +91,7 @@ def create_billing_app(settings: Settings) -> TallyApp:
     closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue, app.crash)
     period_closer.attach(app, closer)
     documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
-    invoicer.attach(app, Invoicer(logs, documents, catalogue, periods, finals, app.crash), periods)
+    lines = RunLineStore(Connection(settings))
+    invoicer.attach(app, Invoicer(logs, documents, lines, catalogue, periods, finals, app.crash), periods)
     app.on_worker_end(logs.stop)
     return app

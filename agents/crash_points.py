@@ -35,6 +35,7 @@ class Step(StrEnum):
     CLOSED = "closed"
 
     RATE = "rate"
+    RATED = "rated"
 
     FINALISE = "finalise"
     FINALISED = "finalised"

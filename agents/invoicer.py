@@ -22,9 +22,11 @@ from agents.ledger import LedgerKeeper
 from agents.logs import Logs
 from agents.record_batch import RecordBatch
 from agents.store.documents import DocumentStore
+from agents.store.run_lines import RunLineStore, in_rounds
 from agents.topics import CATALOGUE, FINALISATIONS, INVOICES, INVOICES_LATEST, PERIODS
-from pipeline.invoicing import SERIES, finalized, invoice_of
+from pipeline.invoicing import SERIES, finalized, invoices_of
 from pipeline.rating import Usage
+from pipeline.run_lines import RunLines, run_lines
 from pipeline.usage_needed import GROUPS
 from schemas.customer_state import PeriodClosed
 from schemas.identity import canonical_json, derived_id
@@ -41,31 +43,49 @@ class Invoicer:
         self,
         logs: Logs,
         documents: DocumentStore,
+        lines: RunLineStore,
         catalogue: CatalogueLog,
         periods: LedgerKeeper,
         finals: LedgerKeeper,
         crash: CrashPoint,
     ) -> None:
-        self._logs, self._documents, self._catalogue = logs, documents, catalogue
+        self._logs, self._documents, self._lines, self._catalogue = logs, documents, lines, catalogue
         self._periods, self._finals, self._crash = periods, finals, crash
         self._numbered_drafts = True
 
     async def rate(self, batches: Sequence[RecordBatch]) -> None:
         """One cycle on billing.periods: every close becomes its drafts, stored; the first record of a close counts.
 
-        In a rebuild a close may be read before its usage is frozen here; whoever freezes it publishes it again then.
+        In a rebuild a close may be read before its usage is frozen here, or before its customer's close before it is
+        rated, whose lines it deducts; whoever freezes it publishes it again then.
         """
         closes = [PeriodClosed.model_validate_json(value or b"") for batch in batches for value in batch.values]
         frozen = await asyncio.to_thread(self._documents.period_usage, [closed.close_id for closed in closes])
-        drafts: list[Invoice] = []
-        for closed in closes:
-            if len(frozen[closed.close_id]) < closed.usage_rows:
-                continue
-            catalogue = await self._catalogue.as_of(closed.tick.vector.end(CATALOGUE, 0))
-            drafts += invoice_of(closed, usage_by_meter(frozen[closed.close_id]), catalogue)
-        with self._crash.around(Step.RATE):
-            await asyncio.to_thread(self._documents.insert_drafts, drafts)
+        complete = [closed for closed in closes if len(frozen[closed.close_id]) >= closed.usage_rows]
+        for round_of_closes in in_rounds(complete):
+            await self._rate_round(round_of_closes, frozen)
         await self._periods.record(batches)
+
+    async def _rate_round(self, closes: Sequence[PeriodClosed], frozen: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Closes of different customers: lines and drafts, then the note that they are rated."""
+        before = {(closed.customer, closed.follows) for closed in closes if closed.follows}
+        rated = await asyncio.to_thread(self._lines.rated, before)
+        ready = [closed for closed in closes if not closed.follows or (closed.customer, closed.follows) in rated]
+        issued = await asyncio.to_thread(self._lines.issued, ready)
+        runs: list[tuple[PeriodClosed, tuple[RunLines, ...]]] = []
+        drafts: list[list[Invoice]] = []
+        for closed in ready:
+            catalogue = await self._catalogue.as_of(closed.tick.vector.end(CATALOGUE, 0))
+            usage = usage_by_meter(frozen[closed.close_id])
+            runs.append((closed, run_lines(closed, usage, catalogue, issued.get(closed.close_id, ()))))
+            drafts.append(list(invoices_of(*runs[-1])))
+        with self._crash.around(Step.RATE):
+            lines = [(closed, [line for run in found for line in run.all]) for closed, found in runs]
+            await asyncio.to_thread(self._lines.insert, lines)
+            await asyncio.to_thread(self._documents.insert_drafts, [draft for held in drafts for draft in held])
+        with self._crash.around(Step.RATED):
+            done = [(closed, len(held)) for (closed, _), held in zip(runs, drafts, strict=True)]
+            await asyncio.to_thread(self._lines.mark_rated, done)
 
     async def finalise_due(self) -> int:
         """Puts the drafts of each complete tick into the order in which they become final; how many."""

@@ -22,7 +22,8 @@ from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
 from agents.store.billing import BillingStore, StoredState
 from agents.topics import CATALOGUE, COMMANDS, OUTCOMES
-from pipeline.subscriptions import bill, decide, next_due_at
+from pipeline.runs import bill, next_due_at
+from pipeline.subscriptions import decide
 from schemas.catalogue_entry import PlanEntry
 from schemas.command import COMMAND_RECORD, Cancel, CommandOutcome, Subscribe, TickCopy
 from schemas.customer_state import BillingRun, CustomerState

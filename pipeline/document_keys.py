@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from schemas.customer_state import DueCharge
 from schemas.identity import canonical_json, derived_id
 from schemas.period import Period
 
@@ -45,12 +46,17 @@ def line_id(
     return str(derived_id("line", subscription, charge, price_version, *span, group, original, revision))
 
 
+def charge_key(charge: DueCharge) -> str:
+    """A charge in the key of a line: its rate card, and which charge of it, after the first."""
+    return charge.card if not charge.number else canonical_json([charge.card, charge.number]).decode()
+
+
 def dimension_group(kind: str, dimensions: Mapping[str, str | None], entry: int = 0) -> str:
     """What tells the lines of one charge and span apart: kind, dimension values, and which of equal ones it is.
 
     Empty for the ordinary single line.
     """
-    apart = kind if kind in ("top_up", "unpriced") else ""
+    apart = kind if kind in ("top_up", "unpriced", "waived") else ""
     if not apart and not dimensions and not entry:
         return ""
     return canonical_json([apart, dict(dimensions), entry]).decode()

@@ -36,9 +36,11 @@ def recompute(line: RatedLine, transactions: Sequence[Decimal] | None = None) ->
     """
     card, terms = card_of(line), _terms(line)
     conditions = replace(line.conditions or Conditions(), previous_exact=ZERO)
-    if line.kind == "unpriced":
+    if line.kind == "one_off":
+        return line  # its amount is what was asked for
+    if line.kind in ("unpriced", "waived"):
         row = UsageRow(line.quantity, line.dimensions, None, line.events)
-        again = unpriced_of(card, row, line.problem or "", terms)
+        again = unpriced_of(card, row, line.problem or "", terms, line.kind)
     elif line.kind == "top_up":
         again = _top_up(line, card, terms, conditions)
     elif line.kind == "fee" and line.previous is None:
@@ -74,6 +76,7 @@ def _terms(line: RatedLine) -> Terms:
         price_version=line.price_version,
         share=line.proration,
         trial=held.is_trial,
+        waived=held.is_waived,
         term=held.term,
         anchor=held.anchor,
     )
@@ -129,7 +132,7 @@ def _part_of_several(line: RatedLine, card: RateCard, terms: Terms, used: Used) 
         zero = round_money(ZERO, terms.currency)
         # The share of a commitment: what was billed before, and this line's own before any trial.
         amounts = StageAmounts(before.gross + line.gross, zero, zero, zero)
-        exact = previous_exact + (line.amount_exact if not terms.trial else line.gross)
+        exact = previous_exact + (line.amount_exact if not terms.given else line.gross)
         return PartStages(part, amounts, exact)
     taken = {discount.source: discount.amount for discount in line.discounts}
     discount = before.discount + taken.get("percentage_discount", ZERO)

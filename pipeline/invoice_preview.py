@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from pipeline.invoicing import invoice_totals, tax_point
+from pipeline.invoicing import invoice_totals
 from pipeline.pricing import UsageRow, Used
 from pipeline.rating import rate_slice
 from pipeline.run_documents import RunDocuments, run_documents
+from pipeline.run_lines import tax_point
 from pipeline.stages import Terms
 from pipeline.tax import taxes_at
 from pipeline.totals import Line, Totals
@@ -82,7 +83,7 @@ def _lines(
     names = charge.rate_card.tax_rates or request.default_tax_rates
     lines: list[tuple[Line, RatedLine | None]] = []
     for rated in _rated(request, charge, index, money):
-        moment = tax_point(charge.rate_card, rated)
+        moment = tax_point(charge.rate_card, rated.service)
         taxes = taxes_at(names, rates, moment, request.time_zone)
         lines.append((Line(rated.charge, rated.amount, taxes, inclusive, moment), rated))
     return lines

@@ -1,31 +1,25 @@
-"""Frozen usage and rate cards become an invoice; totals are sums of rounded lines. Source: rating.md §5, §7, §8."""
+"""The debits of a run become an invoice; totals are sums of rounded lines. Source: rating.md §5, §7, §8."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.document_keys import SERIES as SERIES_OF
-from pipeline.document_keys import dimension_group, document_id, line_id, number_text
-from pipeline.rating import Usage, rate_fee, rate_usage
+from pipeline.document_keys import charge_key, dimension_group, document_id, line_id, number_text
+from pipeline.run_lines import RunLine, RunLines, UsageByMeter, run_lines
 from pipeline.tax import taxes_at
 from pipeline.totals import Line, LineTotals, Totals, totals
-from schemas.catalogue_entry import Catalogue, PlanEntry
+from schemas.catalogue_entry import Catalogue
 from schemas.credit import CreditGrant
-from schemas.customer_state import DuePeriod, PeriodClosed
+from schemas.customer_state import PeriodClosed
 from schemas.discount import Discount
 from schemas.invoice import Basis, Invoice, InvoiceLine, InvoiceTotals
-from schemas.money import Currency
-from schemas.period import Moment, Period
-from schemas.plan import Plan, RateCard
-from schemas.rated_line import RatedLine
+from schemas.issued_line import IssuedLine
+from schemas.period import Period
 from schemas.tax import Exemption
 
 SERIES = SERIES_OF["invoice"]
-
-UsageByMeter = Mapping[tuple[str, str, Period], Sequence[Usage]]
-"""(subscription, meter, served span) -> usage per group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,47 +34,53 @@ class Terms:
 NO_TERMS = Terms()
 
 
-@dataclass(frozen=True, slots=True)
-class _Rated:
-    """A rated line with the period, plan version, plan in the period's currency, and rate card that it comes from."""
-
-    due: DuePeriod
-    entry: PlanEntry
-    plan: Plan
-    card: RateCard
-    line: RatedLine
-
-
 def invoice_of(
-    closed: PeriodClosed, usage: UsageByMeter, catalogue: Catalogue, terms: Terms = NO_TERMS
+    closed: PeriodClosed,
+    usage: UsageByMeter,
+    catalogue: Catalogue,
+    terms: Terms = NO_TERMS,
+    issued: Sequence[IssuedLine] = (),
 ) -> tuple[Invoice, ...]:
-    """The draft invoices of a close, one per currency, in order of currency; pure, so the same close gives the same."""
-    currencies = sorted({due.currency for due in closed.periods})
-    return tuple(_invoice(closed, code, usage, catalogue, terms) for code in currencies)
+    """The draft invoices of a close, one per currency and group, in their order; pure: the same close gives the same.
+
+    `issued` are the lines of the customer's earlier runs. A run that only gives back makes no invoice.
+    """
+    return invoices_of(closed, run_lines(closed, usage, catalogue, issued), terms)
 
 
-def _invoice(closed: PeriodClosed, code: str, usage: UsageByMeter, catalogue: Catalogue, terms: Terms) -> Invoice:
-    periods = [due for due in closed.periods if due.currency == code]
-    rated = [found for due in periods for found in _rated(due, usage, catalogue)]
-    money = _plan(periods[0], catalogue).plan.in_currency(code).money
+def invoices_of(closed: PeriodClosed, runs: Sequence[RunLines], terms: Terms = NO_TERMS) -> tuple[Invoice, ...]:
+    """The draft invoices of the debits of a run."""
+    return tuple(_invoice(closed, run, terms) for run in runs if not run.is_skipped)
+
+
+def _invoice(closed: PeriodClosed, run: RunLines, terms: Terms) -> Invoice:
+    code = run.money.code
+    exemption = terms.exemption or closed.record.exemption
     found = totals(
-        [_line(each) for each in rated], money,
-        discounts=terms.discounts, grants=terms.grants, exemption=terms.exemption,
+        [_line(each) for each in run.debits], run.money,
+        discounts=terms.discounts, grants=terms.grants, exemption=exemption,
     )  # fmt: skip
     return Invoice(
-        id=document_id(closed.customer, code, closed.tick.number, revision=closed.revision),
+        id=document_id(closed.customer, code, closed.tick.number, group=run.group, revision=closed.revision),
         status="draft",
         number=None,
         customer=closed.customer,
         currency=code,
-        minor_units=money.minor_units,
+        minor_units=run.money.minor_units,
         issued_at=closed.tick.time,
-        period=Period(start=min(due.service.start for due in periods), end=max(due.service.end for due in periods)),
-        lines=_invoice_lines(rated, found),
+        period=_period(closed, run),
+        lines=tuple(_invoice_line(closed, each, part) for each, part in zip(run.debits, found.lines, strict=True)),
         totals=invoice_totals(found),
         credits=found.credits,
         basis=_basis(closed),
     )
+
+
+def _period(closed: PeriodClosed, run: RunLines) -> Period:
+    """From the first to the last moment that the invoice bills."""
+    spans = [due.service for due in closed.periods if (due.currency, due.group) == (run.money.code, run.group)]
+    spans += [line.span for line in run.debits]
+    return Period(start=min(span.start for span in spans), end=max(span.end for span in spans))
 
 
 def finalized(draft: Invoice, number: int) -> Invoice:
@@ -103,15 +103,6 @@ def invoice_totals(found: Totals) -> InvoiceTotals:
     )
 
 
-def tax_point(card: RateCard, line: RatedLine) -> Moment:
-    """When a line is taxed, and when a credit grant must be valid to pay it.
-
-    The last moment of its service span; a fee in advance has its first. An adjustment has the span of its original
-    period.
-    """
-    return line.service.first_moment if card.timing == "advance" else line.service.last_moment
-
-
 def _basis(closed: PeriodClosed) -> Basis:
     return Basis(
         tick=closed.tick.number,
@@ -124,67 +115,39 @@ def _basis(closed: PeriodClosed) -> Basis:
     )
 
 
-def _plan(due: DuePeriod, catalogue: Catalogue) -> PlanEntry:
-    plan = catalogue.plan(due.plan, due.plan_version)
-    if plan is None:
-        raise LookupError(f"plan {due.plan}@{due.plan_version} is not in the catalogue")
-    return plan
-
-
-def _rated(due: DuePeriod, usage: UsageByMeter, catalogue: Catalogue) -> list[_Rated]:
-    entry = _plan(due, catalogue)
-    plan = entry.plan.in_currency(due.currency)
-    return [
-        _Rated(due, entry, plan, card, line)
-        for card in plan.rate_cards
-        for line in _lines_of(due, card, entry, usage, catalogue, plan.money)
-    ]
-
-
-def _lines_of(
-    due: DuePeriod, card: RateCard, plan: PlanEntry, usage: UsageByMeter, catalogue: Catalogue, money: Currency
-) -> Sequence[RatedLine]:
-    if card.meter is None:
-        return [rate_fee(card, due, money)]
-    version = plan.meters[card.meter]
-    rows = usage.get((due.subscription, card.meter, due.service), ())
-    return rate_usage(card, due, catalogue.meters[card.meter, version].meter, version, rows, money)
-
-
-def _line(rated: _Rated) -> Line:
+def _line(each: RunLine) -> Line:
     """A rated line as the totals take it: a charge's own taxes override those of the plan."""
-    names = rated.card.tax_rates or rated.plan.tax_rates
-    moment = tax_point(rated.card, rated.line)
-    rates = {rate.id: rate for rate in rated.entry.tax_rates} if names else {}
-    taxes = taxes_at(names, rates, moment, rated.due.time_zone)
-    return Line(rated.line.charge, rated.line.amount, taxes, rated.plan.tax_behavior == "inclusive", moment)
+    taxes = taxes_at(each.tax_rates, each.known_rates, each.tax_point, each.time_zone)
+    return Line(each.rated.charge, each.amount, taxes, each.inclusive, each.tax_point)
 
 
-def _invoice_lines(rated: Sequence[_Rated], found: Totals) -> tuple[InvoiceLine, ...]:
-    seen: Counter[tuple[object, ...]] = Counter()
-    lines = []
-    for each, part in zip(rated, found.lines, strict=True):
-        same = (each.due.subscription, each.line.charge, each.line.service, each.line.kind,
-                *sorted(each.line.dimensions.items()))  # fmt: skip
-        lines.append(_invoice_line(each, part, entry=seen[same]))
-        seen[same] += 1
-    return tuple(lines)
-
-
-def _invoice_line(rated: _Rated, part: LineTotals, *, entry: int) -> InvoiceLine:
-    due, line = rated.due, rated.line
-    group = dimension_group(line.kind, line.dimensions, entry)
+def _invoice_line(closed: PeriodClosed, each: RunLine, part: LineTotals) -> InvoiceLine:
+    line = each.rated
+    group = dimension_group(line.kind, line.dimensions, each.entry)
+    # A correction of a period that was billed before is another line in every run.
+    adjusts = each.period if each.rerates else None
     return InvoiceLine(
-        id=line_id(due.subscription, line.charge, due.plan_version, line.service, group=group),
-        subscription=due.subscription,
-        plan=due.plan,
-        plan_version=due.plan_version,
+        id=line_id(
+            each.subscription,
+            charge_key(each.charge),
+            each.plan_version,
+            each.span,
+            group=group,
+            adjusted=adjusts,
+            revision=closed.tick.number if each.rerates else 0,
+        ),
+        subscription=each.subscription,
+        plan=each.plan,
+        plan_version=each.plan_version,
+        charge_number=each.charge.number,
+        adjusts=adjusts,
+        span=each.span if each.span != line.service else None,
         rated=line,
         amount=part.amount,
         discounts=part.discounts,
         discount=part.discount,
         net=part.net,
         taxes=part.taxes,
-        tax_behavior=rated.plan.tax_behavior,
+        tax_behavior="inclusive" if each.inclusive else "exclusive",
         tax=part.tax,
     )

@@ -7,8 +7,9 @@ depend on their zone are answered by one query.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pipeline.run_lines import due_charges, plan_of
 from pipeline.usage_needed import Shape, shapes_needed
 from pipeline.usage_sql import Frame
 from schemas.catalogue_entry import Catalogue, MeterEntry
@@ -50,13 +51,13 @@ class Wanted:
 
 def wanted_of(due: DuePeriod, catalogue: Catalogue) -> tuple[Wanted, ...]:
     """All usage of a due period that its plan version prices. Raises LookupError for an unknown plan version."""
-    plan = catalogue.plan(due.plan, due.plan_version)
-    if plan is None:
-        raise LookupError(f"plan {due.plan}@{due.plan_version} is not in the catalogue")
-    cards = plan.plan.in_currency(due.currency).rate_cards
+    plan = plan_of(due, catalogue)
+    cards = [card for card, _ in due_charges(due, plan.plan.in_currency(due.currency))]
+    priced = {card.meter for card in cards}
     return tuple(
         Wanted(entry, frame_of(due, entry.meter, shape), shape)
         for entry in catalogue.meters_of(plan)
+        if entry.name in priced and not due.service.is_empty
         for shape in shapes_needed(cards, entry.meter)
     )
 
@@ -70,11 +71,12 @@ def all_wanted(periods: Sequence[DuePeriod], catalogue: Catalogue) -> tuple[Want
 def frame_of(due: DuePeriod, meter: Meter, shape: Shape) -> Frame:
     """Where and how the usage of a due period is looked at."""
     prorated = meter.aggregation in PRORATED
+    plain = Frame(due.service, gaps=due.pauses, subjects=due.subjects, other_subjects=due.other_subjects)
     if not prorated and not shape.window:
-        return Frame(due.service)
-    return Frame(
-        due.service,
-        due.time_zone,
+        return plain
+    return replace(
+        plain,
+        time_zone=due.time_zone,
         full_period=due.period if prorated else None,
         window=shape.window or None,
         anchor=(due.anchor or due.period.start) if shape.window == "month" else None,

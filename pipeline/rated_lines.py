@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Literal
 
 from pipeline.pricing import Used
 from pipeline.stages import NOTHING, PartStages, Stages, Terms, share_of
@@ -27,14 +28,14 @@ def line_of(
 ) -> RatedLine:
     """The line of one part: what it comes to, less what it came to at the end of the slice before.
 
-    A trial is rated and shown, with a discount of all of it.
+    A trial, and what is waived, is rated and shown, with a discount of all of it.
     """
     billed = difference(part.amounts, before.amounts if before else NOTHING)
     amount = billed.capped
     exact = part.exact - (before.exact if before else ZERO)
     discounts = [("percentage_discount", billed.discount), ("maximum", billed.cap_discount)]
-    if terms.trial:
-        discounts.append(("trial", amount))
+    if terms.given:
+        discounts.append((terms.given, amount))
         amount = exact = amount - amount
     quantity = card.price.quantity if isinstance(card.price, Flat) else part.part.quantity
     own = {
@@ -64,8 +65,8 @@ def top_up_of(
 ) -> RatedLine:
     """The separate line that lifts a charge from what it `reached` to its minimum."""
     amount = top_up - (before.top_up if before else ZERO)
-    discounts = (LineDiscount("trial", amount),) if terms.trial and amount else ()
-    billed = amount - amount if terms.trial else amount
+    discounts = (LineDiscount(terms.given, amount),) if terms.given and amount else ()
+    billed = amount - amount if terms.given else amount
     own = {
         "reached": reached, "previous": before, "conditions": _shown(conditions), "gross": amount,
         "discounts": discounts, "amount_exact": billed, "amount": billed,
@@ -73,14 +74,19 @@ def top_up_of(
     return blank(card, terms, "top_up").model_copy(update=own)
 
 
-def unpriced_of(card: RateCard, row: UsageRow, problem: str, terms: Terms) -> RatedLine:
-    """Usage that no price covers: a line of 0.00 that says why and stops finalisation, so that it is never free."""
+def unpriced_of(
+    card: RateCard, row: UsageRow, problem: str, terms: Terms, kind: Literal["unpriced", "waived"] = "unpriced"
+) -> RatedLine:
+    """Usage that no price covers: a line of 0.00 that says why and stops finalisation, so that it is never free.
+
+    Where it is `waived` by a recorded override it stops nothing.
+    """
     zero = Decimal((0, (0,), -terms.currency.minor_units))
     own = {
         "dimensions": row.values, "quantity": row.quantity, "converted_quantity": row.quantity, "events": row.events,
         "problem": problem, "gross": zero, "amount_exact": zero, "amount": zero,
     }  # fmt: skip
-    return blank(card, terms, "unpriced").model_copy(update=own)
+    return blank(card, terms, kind).model_copy(update=own)
 
 
 def emptied(part: PartStages) -> PartStages:

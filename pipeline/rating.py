@@ -9,18 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
+from pipeline.issued import billed_before
 from pipeline.pricing import UsageRow, Used, total
+from pipeline.proration import proration
 from pipeline.rated_lines import difference, emptied, line_of, top_up_of, unpriced_of
 from pipeline.stages import NOTHING, Key, PartStages, Stages, Terms, stages_of
 from pipeline.usage_needed import GROUPS, missing, shape_needed, windows_needed
 from schemas.customer_state import DuePeriod
+from schemas.issued_line import IssuedLine
 from schemas.meter import GROUPS_MAX, OVERFLOW_GROUP, Meter
 from schemas.money import Currency, currency
 from schemas.period import Period
 from schemas.plan import RateCard
 from schemas.quantity import ZERO, exactly
-from schemas.rated_line import Conditions, GroupUse, RatedLine, StageAmounts
+from schemas.rated_line import Conditions, GroupUse, ProrationUse, RatedLine, StageAmounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,9 @@ def rate_slice(
 
 def conditions_of(terms: Terms, *, final: bool = True, until: datetime | None = None) -> Conditions:
     """What a slice of these terms rests on beside price and usage."""
-    return Conditions(is_final=final, until=until, is_trial=terms.trial, anchor=terms.anchor, term=terms.term)
+    return Conditions(
+        is_final=final, until=until, is_trial=terms.trial, is_waived=terms.waived, anchor=terms.anchor, term=terms.term
+    )
 
 
 def rate_runs(
@@ -99,7 +105,14 @@ def rate_runs(
 
 def rate_fee(card: RateCard, due: DuePeriod, money: Currency | None = None) -> RatedLine:
     """The line of a fee for the served part of its period, also if it is 0."""
-    return fee_line(card, terms_of(due, money))
+    return fee_line(card, terms_of(due, money, card))
+
+
+@exactly
+def rate_fee_anew(card: RateCard, terms: Terms, issued: Sequence[IssuedLine]) -> tuple[RatedLine, ...]:
+    """What a fee that was billed before is owed now, less what was issued for it: a line if that is not 0."""
+    stages = stages_of(card, ZERO, terms, final=True)
+    return rate_slice(card, ZERO, terms, previous=billed_before(stages, issued)).lines
 
 
 @exactly
@@ -123,18 +136,35 @@ def rate_usage(
     line of its own (kind `unpriced`), which stops finalisation: it is never silently free. So has the usage of groups
     beyond the limit.
     """
-    terms = replace(terms_of(due, money), meter_version=version, aggregation=meter.aggregation, unit=meter.unit)
-    if "month" in windows_needed(card):
-        terms = replace(terms, anchor=due.anchor)
+    return rate_metered(card, terms_of(due, money, card), meter, version, usage)
+
+
+@exactly
+def rate_metered(
+    card: RateCard,
+    terms: Terms,
+    meter: Meter,
+    version: str,
+    usage: Sequence[Usage],
+    issued: Sequence[IssuedLine] | None = None,
+    *,
+    kind: Literal["unpriced", "waived"] = "unpriced",
+) -> tuple[RatedLine, ...]:
+    """`rate_usage` under given terms; with `issued` the difference to the lines that were issued before.
+
+    `kind` is what becomes of usage without a price: a line that stops finalisation, or one that was waived.
+    """
+    terms = replace(terms, meter_version=version, aggregation=meter.aggregation, unit=meter.unit)
     kept, crowd = _without_crowd(_of_shape(card, meter, usage))
     rows = tuple(_row(meter, row) for row in kept)
     problem = missing(card, meter, rows)
     if problem is not None:
-        return (unpriced_of(card, _all_of(rows), problem, terms),)
-    rated = rate_slice(card, rows, terms)
-    unpriced = tuple(unpriced_of(card, row, why, terms) for row, why in reasons(rated.unpriced))
+        return (unpriced_of(card, _all_of(rows), problem, terms, kind),)
+    previous = None if issued is None else billed_before(stages_of(card, rows, terms, final=True), issued)
+    rated = rate_slice(card, rows, terms, previous=previous)
+    unpriced = tuple(unpriced_of(card, row, why, terms, kind) for row, why in reasons(rated.unpriced))
     if crowd:
-        unpriced += (unpriced_of(card, _all_of([_row(meter, row) for row in crowd]), CROWDED, terms),)
+        unpriced += (unpriced_of(card, _all_of([_row(meter, row) for row in crowd]), CROWDED, terms, kind),)
     groups = _groups_of(rows)
     invalid = sum(row.invalid_events for row in usage if row.shape == GROUPS.name)
     lines = rated.lines
@@ -201,15 +231,26 @@ CROWDED = f"more than {GROUPS_MAX} groups of the meter: leave a dimension out of
 NO_ENTRY = "no entry of the matrix matches, and it has no default_unit_price"
 
 
-def terms_of(due: DuePeriod, money: Currency | None = None) -> Terms:
-    """The terms of a due period; `money` for a plan in a custom unit."""
+def terms_of(due: DuePeriod, money: Currency | None = None, card: RateCard | None = None) -> Terms:
+    """The terms of a due period; `money` for a plan in a custom unit. Around pauses the `card` says how days count."""
     return Terms(
         currency=money or currency(due.currency),
         period=due.period,
         service=due.service,
         time_zone=due.time_zone,
         price_version=due.plan_version,
+        prorate_free_units=due.prorate_free_units,
+        share=_share(due, card) if due.pauses else None,
+        trial=due.trial,
+        anchor=due.anchor if card is not None and "month" in windows_needed(card) else None,
     )
+
+
+def _share(due: DuePeriod, card: RateCard | None) -> ProrationUse:
+    """What of the period was served, without the pauses."""
+    basis = card.proration.basis if card is not None and card.proration else "day"
+    shares = [proration(span, due.period, due.time_zone, basis) for span in due.served]
+    return ProrationUse(sum((share.numerator for share in shares), ZERO), shares[0].denominator, basis)
 
 
 def _lines(
@@ -243,6 +284,8 @@ __all__ = [
     "Terms",
     "Usage",
     "rate_fee",
+    "rate_fee_anew",
+    "rate_metered",
     "rate_runs",
     "rate_slice",
     "rate_usage",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
 from pipeline.commitment import Committed, Segment, commit, commit_windows, rounded, term_parts
 from pipeline.gross import Gross, Part, gross_of
@@ -48,10 +49,17 @@ class Terms:
     """What of the period was served, if that is not all of `service`: around pauses."""
     trial: bool = False
     """Usage of a trial is rated and shown, with a discount of all of it."""
+    waived: bool = False
+    """So is what a recorded override gives away."""
     term: TermSoFar | None = None
     """For a commitment over several periods: what those before this one used of it."""
     anchor: datetime | None = None
     """Where the billing grid is anchored; windows of a month follow it, clamped from its day."""
+
+    @property
+    def given(self) -> Literal["trial", "waiver"] | None:
+        """Why all of it is given away, if it is."""
+        return "trial" if self.trial else "waiver" if self.waived else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Billing state per customer: a pure fold of commands and ticks, in log order.
+"""Billing state per customer: a pure fold of commands, in log order; ticks bill it (`pipeline.runs`).
 
-A command is decided under the last tick before it in its partition; a tick makes due what has ended and outlived its
-grace. Source: design.md §7, rating.md §4 and §5.
+A command is decided under the last tick before it in its partition. What cannot be is refused with a reason, and then
+changes nothing. Source: design.md §7, rating.md §4 and §5.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipeline.charges import changed
 from pipeline.periods import Grid
+from pipeline.plan_charges import Start, anchor_of, charges_of
 from schemas.catalogue_entry import PlanEntry
 from schemas.command import Cancel, Subscribe
-from schemas.customer_state import BillingRun, CustomerState, DuePeriod, Subscription
-from schemas.period import Period
+from schemas.customer_state import CustomerState
+from schemas.subscription import Charge, Subscription
 from schemas.tick import Tick
-
-MAX_PERIODS_PER_RUN = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def _subscribe(state: CustomerState, command: Subscribe, clock: Tick, plan: Plan
         offered = ", ".join(plan.plan.currencies)
         return Decision(state, f"currency: plan {plan.name} is not offered in {currency}; it is in {offered}")
     try:
-        grid = Grid.of_plan(plan.plan, starts_at=starts_at, time_zone=command.time_zone)
+        charges = charges_of(plan, Start(starts_at, command.time_zone))
     except ValueError as fault:
         return Decision(state, f"time_zone: {fault}")
     subscription = Subscription(
@@ -66,10 +66,9 @@ def _subscribe(state: CustomerState, command: Subscribe, clock: Tick, plan: Plan
         currency=currency,
         time_zone=command.time_zone,
         interval=plan.plan.interval,
-        grace=plan.plan.grace,
-        anchor=grid.anchor,
+        anchor=anchor_of(plan, Start(starts_at, command.time_zone), plan.plan.interval),
         starts_at=starts_at,
-        billed_through=starts_at,
+        charges=charges,
     )
     return Decision(state.model_copy(update={"subscriptions": (*state.subscriptions, subscription)}))
 
@@ -80,61 +79,20 @@ def _cancel(state: CustomerState, command: Cancel, clock: Tick) -> Decision:
             continue
         if held.ends_at is not None:
             return Decision(state, f"subscription: {held.id} ends at {held.ends_at.isoformat()} already")
-        ended = held.model_copy(update={"ends_at": _grid(held).period_of(max(clock.time, held.starts_at)).end})
+        ends_at = grid_of(held).period_of(max(clock.time, held.starts_at)).end
+        charges = tuple(_ended(charge, held, ends_at) for charge in held.charges)
+        ended = held.model_copy(update={"ends_at": ends_at, "charges": charges})
         rest = (*state.subscriptions[:index], ended, *state.subscriptions[index + 1 :])
         return Decision(state.model_copy(update={"subscriptions": rest}))
     return Decision(state, f"subscription: {state.customer} has no {command.subscription}")
 
 
-def next_due_at(state: CustomerState) -> datetime | None:
-    """The earliest time of a tick that makes something due; None if nothing ever will."""
-    moments = [_due_at(due, held) for held in state.subscriptions if (due := _next_period(held)) is not None]
-    return min(moments, default=None)
+def _ended(charge: Charge, held: Subscription, ends_at: datetime) -> Charge:
+    end = max(charge.starts_at, ends_at if charge.ends_at is None else min(charge.ends_at, ends_at))
+    after = charge.model_copy(update={"ends_at": end})
+    return changed(charge, after, held.pauses, held.pauses, held.time_zone)
 
 
-def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | None]:
-    """What a tick makes due, and the state that has billed it; several periods if ticks were missed.
-
-    A period is due once the tick is at or after its end plus grace.
-    """
-    periods: list[DuePeriod] = []
-    after = []
-    for subscription in state.subscriptions:
-        held = subscription
-        while len(periods) < MAX_PERIODS_PER_RUN:
-            due = _next_period(held)
-            if due is None or _due_at(due, held) > tick.time:
-                break
-            periods.append(due)
-            held = held.model_copy(update={"billed_through": due.service.end})
-        after.append(held)
-    if not periods:
-        return state, None
-    billed = state.model_copy(update={"subscriptions": tuple(after)})
-    return billed, BillingRun(customer=state.customer, tick=tick, periods=tuple(periods))
-
-
-def _next_period(held: Subscription) -> DuePeriod | None:
-    """The first period that no run has billed; None after the end of the subscription."""
-    if held.ends_at is not None and held.billed_through >= held.ends_at:
-        return None
-    period = _grid(held).period_of(held.billed_through)
-    served_to = period.end if held.ends_at is None else min(period.end, held.ends_at)
-    return DuePeriod(
-        subscription=held.id,
-        plan=held.plan,
-        plan_version=held.plan_version,
-        currency=held.currency,
-        time_zone=held.time_zone,
-        period=period,
-        service=Period(start=max(period.start, held.starts_at), end=served_to),
-        anchor=held.anchor,
-    )
-
-
-def _due_at(due: DuePeriod, held: Subscription) -> datetime:
-    return due.service.end + held.grace
-
-
-def _grid(subscription: Subscription) -> Grid:
+def grid_of(subscription: Subscription) -> Grid:
+    """The grid of the subscription's plan."""
     return Grid(subscription.anchor, subscription.interval, subscription.time_zone)

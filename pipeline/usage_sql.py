@@ -36,6 +36,11 @@ class Frame:
     full_period: Period | None = None
     window: Window | None = None
     anchor: datetime | None = None
+    gaps: tuple[Period, ...] = ()
+    """Pauses in the span: what is used in them belongs to nobody."""
+    subjects: tuple[str, ...] | None = None
+    """Whose events count; None for all but `other_subjects`."""
+    other_subjects: tuple[str, ...] = ()
 
     def labelled(self) -> tuple[tuple[Period | None, Period], ...]:
         """Each window, and the part of it that is served; the whole span without windows."""
@@ -58,6 +63,8 @@ class UsageSql:
     member: str = ""
     is_whole: bool = True
     """Whether there is one row per customer and group: no windows."""
+    chosen: str = "1"
+    """Which of the events below the vector are looked at."""
 
 
 def usage_sql(meter: Meter, frame: Frame) -> UsageSql:
@@ -70,8 +77,23 @@ def usage_sql(meter: Meter, frame: Frame) -> UsageSql:
         prorated = meter.aggregation == "prorated_unique_count"
         value = _quotient(f"sum(served) * {UNIT}", str(full)) if prorated else f"toInt256(sum(served)) * {UNIT}"
         member = where.days_there() if prorated else _LAST_ADDS
-        return UsageSql(reads_from, columns, decimal_sql(value), member, frame.window is None)
-    return UsageSql(reads_from, columns, _value(meter, where), is_whole=frame.window is None)
+        return UsageSql(reads_from, columns, decimal_sql(value), member, frame.window is None, _chosen(frame))
+    return UsageSql(reads_from, columns, _value(meter, where), is_whole=frame.window is None, chosen=_chosen(frame))
+
+
+def _chosen(frame: Frame) -> str:
+    """The events of the subscription's subjects, outside its pauses."""
+    conditions = [
+        f"NOT (toUnixTimestamp64Milli(ts) >= {to_ms(gap.start)} AND toUnixTimestamp64Milli(ts) < {to_ms(gap.end)})"
+        for gap in frame.gaps
+    ]
+    if frame.subjects is not None:
+        conditions.append(
+            f"subject IN ({', '.join(quoted(name) for name in frame.subjects)})" if frame.subjects else "0"
+        )
+    elif frame.other_subjects:
+        conditions.append(f"subject NOT IN ({', '.join(quoted(name) for name in frame.other_subjects)})")
+    return " AND ".join(conditions) or "1"
 
 
 def decimal_sql(value: str) -> str:

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
-from schemas.period import Period
-from schemas.plan import Interval
+from schemas.credit import CreditGrant
+from schemas.customer import Customer
+from schemas.period import Instant, Period
+from schemas.quantity import Amount, NonNegative
+from schemas.subscription import Override, Subscription
 from schemas.tick import Tick
 
-Status = Literal["active", "canceled"]
 
-
-class Subscription(BaseModel):
-    """A customer on a plan version. What the calendar needs is frozen from that version when it is made."""
+class OneOff(BaseModel):
+    """A line that no plan has: a debit, or (negative) goodwill. Billed once, by the run that takes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
-    plan: str
-    plan_version: str
+    """The request that asked for it."""
+    name: str
+    amount: Amount
     currency: str
-    time_zone: str
-    interval: Interval
-    grace: timedelta
-    anchor: AwareDatetime
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime | None = None
-    billed_through: AwareDatetime
-    """Start of the first period that no run has billed."""
-
-    def status(self) -> Status:
-        """`canceled` once everything up to its end is billed."""
-        return "canceled" if self.ends_at is not None and self.billed_through >= self.ends_at else "active"
+    at: Instant
+    """When it was asked for: its tax point."""
+    time_zone: str = "UTC"
+    subscription: str | None = None
+    """Whose invoice it is on."""
+    plan: tuple[str, str] | None = None
+    """(name, version) of the plan that it is taxed like."""
+    tax_rates: tuple[str, ...] | None = None
+    """Those of the plan if left out."""
+    alone: bool = False
+    """Whether it is billed at the next tick, on an invoice of its own, and does not wait for the next one due."""
 
 
 class CustomerState(BaseModel):
@@ -43,11 +43,34 @@ class CustomerState(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     customer: str
+    record: Customer = Customer()
     subscriptions: tuple[Subscription, ...] = ()
+    one_offs: tuple[OneOff, ...] = ()
+    """Not billed yet."""
+    grants: tuple[CreditGrant, ...] = ()
+    """Every credit ever granted, with nothing drawn: what is left of it is a function of the documents."""
+    last_run: int = 0
+    """Number of the tick that billed something last; 0 before the first."""
+
+
+class DueCharge(BaseModel):
+    """A charge in a due period: its rate card, and what the subscription has that the plan does not say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    card: str
+    number: int = 0
+    """Tells the charges of one card apart: each change begins another."""
+    quantity: NonNegative | None = None
+    override: Override | None = None
 
 
 class DuePeriod(BaseModel):
-    """A billing period of one subscription that a run bills: the full grid period and the part that was served."""
+    """A grid period of one subscription that a run bills: which charges, and the part of it that was served.
+
+    `service` is from the first to the last served instant, without the `pauses` in it; empty if nothing is served any
+    more. Charges of another interval, plan version, trial or service are another due period of the same run.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,8 +81,29 @@ class DuePeriod(BaseModel):
     time_zone: str
     period: Period
     service: Period
-    anchor: AwareDatetime | None = None
+    anchor: Instant | None = None
     """Where the billing grid is anchored: windows of a month follow it, clamped from its day."""
+    charges: tuple[DueCharge, ...] | None = None
+    """In the plan's order; None stands for every rate card of the plan."""
+    pauses: tuple[Period, ...] = ()
+    trial: bool = False
+    """Usage of a trial is rated and shown, with a discount of all of it."""
+    prorate_free_units: bool = False
+    """After a change in mid-period."""
+    rerates: bool = False
+    """Whether lines were issued for it before: this run bills owed - issued."""
+    subjects: tuple[str, ...] | None = None
+    """Whose usage it is; None for all subjects of the customer but `other_subjects`."""
+    other_subjects: tuple[str, ...] = ()
+    group: str = ""
+    """The subscription, if it has invoices of its own."""
+
+    @property
+    def served(self) -> tuple[Period, ...]:
+        """The served spans, in order; none if nothing is served."""
+        ends = [*(pause.start for pause in self.pauses), self.service.end]
+        starts = [self.service.start, *(pause.end for pause in self.pauses)]
+        return tuple(Period(start, end) for start, end in zip(starts, ends, strict=True) if start < end)
 
 
 class BillingRun(BaseModel):
@@ -70,7 +114,14 @@ class BillingRun(BaseModel):
     customer: str
     tick: Tick
     revision: int = 0
+    follows: int = 0
+    """Number of the tick of the customer's run before this one; 0 for the first. What that one issued is deducted."""
     periods: tuple[DuePeriod, ...]
+    one_offs: tuple[OneOff, ...] = ()
+    record: Customer = Customer()
+    """The customer as of the tick: who the documents are made out to."""
+    grants: tuple[CreditGrant, ...] = ()
+    """The customer's credits as of the tick, with nothing drawn."""
 
 
 class PeriodClosed(BaseModel):
@@ -83,7 +134,11 @@ class PeriodClosed(BaseModel):
     customer: str
     revision: int
     tick: Tick
+    follows: int = 0
     periods: tuple[DuePeriod, ...]
+    one_offs: tuple[OneOff, ...] = ()
+    record: Customer = Customer()
+    grants: tuple[CreditGrant, ...] = ()
     usage_rows: int
     events: int
     fingerprint: str

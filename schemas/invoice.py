@@ -33,6 +33,12 @@ class InvoiceLine(BaseModel):
     subscription: str
     plan: str
     plan_version: str
+    charge_number: int = 0
+    """Which charge of the rate card: each change of plan, quantity or price begins another."""
+    adjusts: Period | None = None
+    """The full period that was billed before and is corrected by this line."""
+    span: Period | None = None
+    """What was given back, on a credit; else the service of the rated line."""
     rated: RatedLine
     amount: Amount
     discounts: tuple[DiscountPart, ...] = ()

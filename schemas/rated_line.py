@@ -18,8 +18,9 @@ from schemas.plan import Commitment, Prorated, UnitConversion
 from schemas.price import Price
 from schemas.quantity import ZERO, Amount, Quantity
 
-Kind = Literal["fee", "usage", "top_up", "unpriced"]
-"""`unpriced` is usage that no price covers: while a draft has such a line it cannot become final."""
+Kind = Literal["fee", "usage", "top_up", "unpriced", "waived", "one_off"]
+"""`unpriced` is usage that no price covers: while a draft has such a line it cannot become final. `waived` is such
+usage that a recorded override gives away. `one_off` is a line that no plan has, of either sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class ProrationUse:
 class LineDiscount:
     """An amount taken off a line, and by what."""
 
-    source: Literal["percentage_discount", "maximum", "trial"]
+    source: Literal["percentage_discount", "maximum", "trial", "waiver"]
     amount: Amount
 
 
@@ -151,6 +152,7 @@ class Conditions:
     until: Instant | None = None
     """The end of a slice that is not final: windows that ended by then are trued up."""
     is_trial: bool = False
+    is_waived: bool = False
     anchor: Instant | None = None
     """The billing anchor, which windows of a month follow."""
     term: TermSoFar | None = None

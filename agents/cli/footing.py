@@ -61,7 +61,7 @@ async def footing(reading: Reading, stored: StoredInvoice, *, replayed: bool) ->
 
 
 async def _verdicts(reading: Reading, invoice: Invoice) -> tuple[Verdict, ...]:
-    replayer = Replayer(reading.billing, reading.documents, reading.looks, reading.catalogue)
+    replayer = Replayer(reading.billing, reading.documents, reading.lines, reading.looks, reading.catalogue)
     found = await replayer.replay([invoice.basis.close_id])
     if found:
         return found

@@ -15,6 +15,7 @@ from agents.store.connection import Connection
 from agents.store.documents import DocumentStore
 from agents.store.looks import LookStore
 from agents.store.reconciliation import ReconciliationStore
+from agents.store.run_lines import RunLineStore
 from agents.store.totals import TotalsStore
 
 
@@ -27,6 +28,7 @@ class Reading:
     catalogue: CatalogueLog
     billing: BillingStore
     documents: DocumentStore
+    lines: RunLineStore
     totals: TotalsStore
     looks: LookStore
     reconciliation: ReconciliationStore
@@ -45,6 +47,7 @@ async def reading(settings: Settings) -> AsyncIterator[Reading]:
             catalogue=CatalogueLog(logs),
             billing=billing,
             documents=DocumentStore(connection, partitions=settings.billing_partitions),
+            lines=RunLineStore(connection),
             totals=TotalsStore(connection, billing),
             looks=LookStore(connection),
             reconciliation=ReconciliationStore(connection),

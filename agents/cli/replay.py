@@ -47,7 +47,7 @@ async def _replay(settings: Settings, names: list[str], *, everything: bool, che
     async with reading(settings) as readers:
         from agents.cli.invoices import the_invoice
 
-        replayer = Replayer(readers.billing, readers.documents, readers.looks, readers.catalogue)
+        replayer = Replayer(readers.billing, readers.documents, readers.lines, readers.looks, readers.catalogue)
         wanted = [the_invoice(readers.looks, name).invoice.basis.close_id for name in names or [""]]
         verdicts = await replayer.replay(None if everything else wanted)
     different = [verdict for verdict in verdicts if not verdict.identical]

@@ -19,11 +19,13 @@ from agents.period_closer import Frozen, freeze, usage_of
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
 from agents.store.looks import LookStore, StoredClose, StoredInvoice
+from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
 from pipeline.invoicing import finalized, invoice_of
 from schemas.catalogue_entry import Catalogue
 from schemas.identity import canonical_json
 from schemas.invoice import Invoice
+from schemas.issued_line import IssuedLine
 
 KEY = ("subscription", "meter", "meter_version", "period_start", "period_end", "grp", "shape",
        "window_start", "first_at", "k_offset", "k_partition")  # fmt: skip
@@ -51,9 +53,15 @@ class Replayer:
     """Computes closes and their documents again."""
 
     def __init__(
-        self, billing: BillingStore, documents: DocumentStore, looks: LookStore, catalogue: CatalogueLog
+        self,
+        billing: BillingStore,
+        documents: DocumentStore,
+        lines: RunLineStore,
+        looks: LookStore,
+        catalogue: CatalogueLog,
     ) -> None:
-        self._billing, self._documents, self._looks, self._catalogue = billing, documents, looks, catalogue
+        self._billing, self._documents, self._lines = billing, documents, lines
+        self._looks, self._catalogue = looks, catalogue
 
     async def replay(self, close_ids: Sequence[str] | None = None) -> tuple[Verdict, ...]:
         """A verdict per close, then one per document of it; of all closes for None."""
@@ -72,13 +80,14 @@ class Replayer:
         frozen = [freeze(run, catalogue, usage) for run in runs]
         ids = [found.closed.close_id for found in frozen]
         rows = await asyncio.to_thread(self._documents.period_usage, ids)
+        issued = await asyncio.to_thread(self._lines.issued, [found.closed for found in frozen])
         stored = _by_close(await asyncio.to_thread(self._looks.documents_of, ids))
         verdicts: list[Verdict] = []
         for close, found in zip(closes, frozen, strict=True):
             close_id, customer = found.closed.close_id, found.closed.customer
             differences = (*_record_differences(close.record, found), *_row_differences(rows[close_id], found))
             verdicts.append(Verdict("close", close_id, customer, tick.number, tuple(differences)))
-            verdicts += _documents(found, catalogue, stored.get(close_id, ()))
+            verdicts += _documents(found, catalogue, issued.get(close_id, ()), stored.get(close_id, ()))
         return verdicts
 
 
@@ -108,10 +117,12 @@ def _shown(values: list[Any] | None) -> str:
     return "nothing" if values is None else ", ".join(f"{n} {v}" for n, v in zip(VALUES, values, strict=True))
 
 
-def _documents(frozen: Frozen, catalogue: Catalogue, stored: Sequence[StoredInvoice]) -> Iterator[Verdict]:
-    """The documents of a close, from the usage that was just computed again."""
+def _documents(
+    frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine], stored: Sequence[StoredInvoice]
+) -> Iterator[Verdict]:
+    """The documents of a close, from the usage that was just computed again and the lines issued before it."""
     rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
-    again = {draft.id: draft for draft in invoice_of(frozen.closed, usage_by_meter(rows), catalogue)}
+    again = {draft.id: draft for draft in invoice_of(frozen.closed, usage_by_meter(rows), catalogue, issued=issued)}
     held = {document.invoice.id: document for document in stored}
     for document_id in sorted(again.keys() | held.keys()):
         yield _document(held.get(document_id), again.get(document_id))

@@ -15,8 +15,8 @@ from agents.cli.reading import Reading, reading
 from agents.clock import moment, wall_time
 from agents.settings import Settings
 from agents.topics import ATTRIBUTIONS, COMMANDS, FINALISATIONS, PERIODS, TICKS, USAGE_EVENTS
+from pipeline.runs import bill
 from pipeline.sealing import PANE_S, ended_panes
-from pipeline.subscriptions import bill
 from schemas.customer_state import BillingRun, CustomerState
 from schemas.tick import Tick
 
@@ -197,6 +197,8 @@ def _due_row(due: tuple[CustomerState, datetime, int], tick: Tick | None) -> tup
 
 
 def _span(run: BillingRun) -> str:
+    if not run.periods:
+        return "lines of their own"
     start = min(due.service.start for due in run.periods)
     end = max(due.service.end for due in run.periods)
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"

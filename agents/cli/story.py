@@ -213,7 +213,7 @@ class Story:
     async def _replay(self, settings: Settings) -> None:
         """Every close from raw events, every document from its close: the same bytes as the first time."""
         async with reading(settings) as readers:
-            replayer = Replayer(readers.billing, readers.documents, readers.looks, readers.catalogue)
+            replayer = Replayer(readers.billing, readers.documents, readers.lines, readers.looks, readers.catalogue)
             verdicts = await replayer.replay()
         different = [f"{found.kind} {found.name}: {said}" for found in verdicts for said in found.differences]
         if different:

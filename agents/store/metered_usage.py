@@ -158,7 +158,9 @@ class UsageText:
         rows = Template(query_text("usage_rows")).substitute(
             spans=self.parts.spans, group=events.group, valid=events.valid, value_of_event=events.value,
             member_of_event=events.member, adds=events.adds, where=events.where,
-            counted_events=Template(query_text("counted_events")).substitute(types=types, subjects="1"),
+            counted_events=Template(query_text("counted_events")).substitute(
+                types=types, subjects=self.parts.chosen
+            ),
             attributions_as_of=query_text("attributions_as_of"),
         )  # fmt: skip
         return f"({rows})"

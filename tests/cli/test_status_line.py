@@ -16,9 +16,10 @@ from agents.cli.status_line import (
     dead_letter_section,
     lag_section,
 )
-from schemas.customer_state import BillingRun, CustomerState, DuePeriod, Subscription
+from schemas.customer_state import BillingRun, CustomerState, DuePeriod
 from schemas.period import Period
 from schemas.plan import Interval
+from schemas.subscription import Charge, Subscription
 from schemas.tick import Tick, Vector
 
 NOW = datetime(2026, 11, 1, 6, 0, 30, tzinfo=UTC)
@@ -37,9 +38,14 @@ RUN = BillingRun(customer="acme", tick=TICK, periods=(DUE,))
 
 
 def state(starts_at: datetime) -> CustomerState:
+    month = Interval(unit="month")
+    charge = Charge(
+        card="fee", plan="p", plan_version="1", interval=month, anchor=OCTOBER.start, grace=timedelta(hours=6),
+        starts_at=starts_at, billed_through=starts_at,
+    )  # fmt: skip
     held = Subscription(
-        id="s", plan="p", plan_version="1", currency="EUR", time_zone="UTC", interval=Interval(unit="month"),
-        grace=timedelta(hours=6), anchor=OCTOBER.start, starts_at=starts_at, billed_through=starts_at,
+        id="s", plan="p", plan_version="1", currency="EUR", time_zone="UTC", interval=month, anchor=OCTOBER.start,
+        starts_at=starts_at, charges=(charge,),
     )  # fmt: skip
     return CustomerState(customer="acme", subscriptions=(held,))
 

@@ -26,7 +26,7 @@ BILLING_CHAINS = (
     (Step.OUTCOMES, Step.RUNS, Step.STATES),
     (Step.CLOCK, Step.ANSWERS),
     (Step.FREEZE, Step.CLOSE, Step.CLOSED),
-    (Step.RATE, Step.FINALISE, Step.FINALISED),
+    (Step.RATE, Step.RATED, Step.FINALISE, Step.FINALISED),
     (Step.NUMBER, Step.PUBLISH, Step.FINAL),
 )
 FOR_EACH_CUSTOMER = (Step.CLOSE, Step.FINALISE, Step.PUBLISH)

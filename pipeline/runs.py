@@ -1,0 +1,164 @@
+"""What a tick makes due for a customer: the charges whose periods begin or end, and what changed since it was billed.
+
+A run names what is due; owed now - issued before is computed from its close (`pipeline.run_lines`). Source: rating.md
+§5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from pipeline.charges import Due, billed, next_due, served_in
+from schemas.customer_state import BillingRun, CustomerState, DueCharge, DuePeriod, OneOff
+from schemas.period import Period
+from schemas.subscription import Charge, Subscription
+from schemas.tick import Tick
+
+MAX_CHARGES_PER_RUN = 5000
+"""Of one customer, periods counted apart; what is beyond it comes with the next tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One period of one charge that a run bills."""
+
+    charge: Charge
+    period: Period
+    served: tuple[Period, ...]
+    rerates: bool = False
+
+
+def next_due_at(state: CustomerState) -> datetime | None:
+    """The earliest time of a tick that makes something due; None if nothing ever will."""
+    moments = [one.at for one in state.one_offs if one.alone]
+    for held in state.subscriptions:
+        waits = _renewals_wait(held)
+        for charge in held.charges:
+            if charge.rerates:
+                moments.append(charge.rerates[0].start)
+            elif (due := next_due(charge, held.pauses, held.time_zone, renewals_wait=waits)) is not None:
+                moments.append(due.at)
+    return min(moments, default=None)
+
+
+def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | None]:
+    """What a tick makes due, and the state that has billed it; several periods if ticks were missed."""
+    periods: list[DuePeriod] = []
+    after: list[Subscription] = []
+    left = MAX_CHARGES_PER_RUN
+    for held in state.subscriptions:
+        found, charges = _due_of(held, tick.time, left)
+        left -= len(found)
+        periods += _grouped(state, held, found)
+        after.append(held.model_copy(update={"charges": charges}) if found else held)
+    one_offs = _one_offs(state, tick, anything=bool(periods))
+    if not periods and not one_offs:
+        return state, None
+    run = BillingRun(
+        customer=state.customer,
+        tick=tick,
+        follows=state.last_run,
+        periods=tuple(periods),
+        one_offs=one_offs,
+        record=state.record,
+        grants=state.grants,
+    )
+    rest = tuple(one for one in state.one_offs if one not in one_offs)
+    return state.model_copy(
+        update={"subscriptions": tuple(after), "one_offs": rest, "last_run": tick.number}
+    ), run  # fmt: skip
+
+
+def _one_offs(state: CustomerState, tick: Tick, *, anything: bool) -> tuple[OneOff, ...]:
+    """Lines of their own, and those that waited for a run that bills something."""
+    return tuple(one for one in state.one_offs if one.at <= tick.time and (one.alone or anything))
+
+
+def _due_of(held: Subscription, at: datetime, at_most: int) -> tuple[list[_Found], tuple[Charge, ...]]:
+    """The periods of a subscription that are due, and its charges once they are billed."""
+    found: list[_Found] = []
+    waits = _renewals_wait(held)
+    charges = []
+    for charge in held.charges:
+        now = charge
+        for period in charge.rerates:
+            found.append(_Found(charge, period, served_in(charge, held.pauses, period), rerates=True))
+        if charge.rerates:
+            now = now.model_copy(update={"rerates": ()})
+        while (due := _next(now, held, at, waits=waits)) is not None and len(found) < at_most:
+            found.append(_Found(charge, due.period, due.served))
+            now = billed(now, due)
+        charges.append(now)
+    return found, tuple(charges)
+
+
+def _next(charge: Charge, held: Subscription, at: datetime, *, waits: bool) -> Due | None:
+    due = next_due(charge, held.pauses, held.time_zone, renewals_wait=waits)
+    return due if due is not None and due.at <= at else None
+
+
+def _renewals_wait(held: Subscription) -> bool:
+    return any(charge.timing == "arrears" and not charge.one_time for charge in held.charges)
+
+
+def _grouped(state: CustomerState, held: Subscription, found: list[_Found]) -> list[DuePeriod]:
+    """Due periods in order of time; charges of one plan version that serve the same spans of a period together."""
+    groups: dict[tuple[object, ...], list[_Found]] = {}
+    for one in found:
+        key = (one.period, one.served, one.rerates, one.charge.plan, one.charge.plan_version, one.charge.trial,
+               _prorates_free_units(one))  # fmt: skip
+        groups.setdefault(key, []).append(one)
+    ordered = sorted(groups.values(), key=lambda ones: (ones[0].period.end, ones[0].period.start))
+    return [_due_period(state, held, ones) for ones in ordered]
+
+
+def _prorates_free_units(one: _Found) -> bool:
+    """In the period in which a change ended or began the charge."""
+    charge, period = one.charge, one.period
+    began = charge.began_by_change and period.contains(charge.starts_at)
+    return began or (charge.ended_by_change and charge.ends_at is not None and period.contains(charge.ends_at))
+
+
+def _due_period(state: CustomerState, held: Subscription, found: list[_Found]) -> DuePeriod:
+    one = found[0]
+    served = one.served
+    start = served[0].start if served else one.period.start
+    service = Period(start, served[-1].end if served else start)
+    return DuePeriod(
+        subscription=held.id,
+        plan=one.charge.plan,
+        plan_version=one.charge.plan_version,
+        currency=held.currency,
+        time_zone=held.time_zone,
+        period=one.period,
+        service=service,
+        anchor=one.charge.anchor,
+        charges=tuple(
+            DueCharge(card=due.charge.card, number=due.charge.number, quantity=due.charge.quantity,
+                      override=due.charge.override)
+            for due in found
+        ),
+        pauses=tuple(Period(before.end, after.start) for before, after in pairwise(served)),
+        trial=one.charge.trial,
+        prorate_free_units=_prorates_free_units(one),
+        rerates=one.rerates,
+        subjects=held.subjects,
+        other_subjects=_claimed(state, held, service),
+        group=held.id if held.separate else "",
+    )  # fmt: skip
+
+
+def _claimed(state: CustomerState, held: Subscription, service: Period) -> tuple[str, ...]:
+    """Subjects that other subscriptions name in that time: not this one's, if it takes the rest."""
+    if held.subjects is not None:
+        return ()
+    others = [
+        other
+        for other in state.subscriptions
+        if other.id != held.id
+        and other.starts_at < service.end
+        and (other.ends_at is None or other.ends_at > service.start)
+    ]
+    return tuple(sorted({name for other in others for name in other.subjects or ()}))
