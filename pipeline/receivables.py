@@ -1,0 +1,233 @@
+"""Results of payments, refunds and disputes become postings and a new state of the receivable.
+
+Results come in any order, twice, or never; each state takes every result, and money is never lost: what cannot be
+applied is booked as the customer's balance or as unapplied, with the reason.
+
+| state | succeeded | refunded | dispute opened | lost |
+|---|---|---|---|---|
+| open | pays what is open; rest to the balance | from the balance, then owed again | held back | owed again |
+| paid | to the customer's balance | as above | held back | owed again |
+| uncollectible | recovers what was given up | owed again | held back | owed again |
+| void | to the customer's balance | from the balance | unapplied | unapplied |
+
+What is refunded or lost beyond what came is unapplied, until the payment comes that it belongs to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from schemas.identity import derived_id
+from schemas.payment import PaymentResult, moved
+from schemas.posting import Book, Cause, Posting, Transaction
+from schemas.quantity import ZERO
+from schemas.receivable import Attempt, Dispute, Receivable
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A receivable after a result, and what was booked; `note` says what a person should know."""
+
+    receivable: Receivable
+    transactions: tuple[Transaction, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """For whom and when something is booked."""
+
+    customer: str
+    at: datetime
+
+
+def settle(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
+    """The receivable after a result. A result that was booked before changes nothing."""
+    if result.id in held.results:
+        return Settled(held, note=f"result {result.id} was booked before")
+    seen = held.model_copy(update={"results": (*held.results, result.id)})
+    if result.currency != held.currency:
+        why = f"{held.number} is in {held.currency}, the money came in {result.currency}"
+        return Settled(seen, unapplied(result, booking, why), why)
+    if result.outcome == "succeeded":
+        return _succeeded(seen, result, booking)
+    if result.outcome == "refunded":
+        return _refunded(seen, result, booking)
+    if result.outcome in ("dispute_opened", "dispute_won", "dispute_lost"):
+        return _disputed(seen, result, booking)
+    return _not_paid(seen, result)
+
+
+def unapplied(result: PaymentResult, booking: Booking, why: str) -> tuple[Transaction, ...]:
+    """Money that no document takes: kept apart with the reason. Nothing where no money moved."""
+    amount = moved(result)
+    if not amount:
+        return ()
+    signed = {"succeeded": amount, "dispute_won": amount}.get(result.outcome, -amount)
+    cause: Cause = "paid" if result.outcome == "succeeded" else "refunded"
+    if result.outcome in ("dispute_opened", "dispute_won", "dispute_lost"):
+        cause = result.outcome
+    return (_booked(result, booking, cause, {"cash": signed, "unapplied": -signed}, why),)
+
+
+def _succeeded(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
+    amount = moved(result)
+    sent_back = min(amount, held.early_refunds)
+    applied = min(amount - sent_back, held.open) if held.state == "open" else ZERO
+    recovered = min(amount - sent_back, held.written_off) if held.state == "uncollectible" else ZERO
+    rest = amount - sent_back - applied - recovered
+    paid = held.model_copy(update={
+        "paid": held.paid + applied + recovered,
+        "written_off": held.written_off - recovered,
+        "returnable": held.returnable + rest,
+        "early_refunds": held.early_refunds - sent_back,
+        "attempts": _with_outcome(held.attempts, result, "succeeded"),
+    })  # fmt: skip
+    note = f"{rest} {held.currency} more than was owed: the customer's balance" if rest else ""
+    postings: dict[Book, Decimal] = {
+        "cash": amount, "unapplied": -sent_back, "receivable": -applied, "bad_debt": -recovered,
+        "customer_balance": -rest,
+    }  # fmt: skip
+    return Settled(restated(paid), (_booked(result, booking, "paid", postings, note),), note)
+
+
+def _refunded(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
+    amount = moved(result)
+    set_free = min(amount, held.returnable)
+    again = min(amount - set_free, held.paid - _held_back(held))
+    rest = amount - set_free - again
+    after = held.model_copy(update={
+        "paid": held.paid - again, "returnable": held.returnable - set_free,
+        "early_refunds": held.early_refunds + rest,
+    })  # fmt: skip
+    note = f"{rest} {held.currency} more was refunded than came" if rest else ""
+    postings: dict[Book, Decimal] = {
+        "cash": -amount, "customer_balance": set_free, "receivable": again, "unapplied": rest,
+    }  # fmt: skip
+    return Settled(restated(after), (_booked(result, booking, "refunded", postings, note),), note)
+
+
+def _held_back(held: Receivable) -> Decimal:
+    """Of what was paid, what open disputes hold back."""
+    return sum((dispute.amount for dispute in held.disputes if dispute.state == "opened"), ZERO)
+
+
+def _disputed(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
+    known = next((dispute for dispute in held.disputes if dispute.id == result.dispute), None)
+    if known is not None and (known.state != "opened" or result.outcome == "dispute_opened"):
+        return Settled(held, note=f"dispute {known.id} is {known.state} already")
+    if known is None:
+        return _dispute_begins(held, result, booking)
+    closed = known.model_copy(update={"state": result.outcome.removeprefix("dispute_")})
+    after = held.model_copy(update={"disputes": tuple(closed if each is known else each for each in held.disputes)})
+    if result.outcome == "dispute_won":
+        postings: dict[Book, Decimal] = {"disputed": -known.amount, "cash": known.amount}
+        return Settled(after, (_booked(result, booking, "dispute_won", postings, ""),))
+    return _lost(after, result, booking, "disputed", known.amount)
+
+
+def _dispute_begins(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
+    """A dispute that is not known: opened now, or over before its opening was told."""
+    amount = min(moved(result), held.paid - _held_back(held))
+    rest = moved(result) - amount
+    state = result.outcome.removeprefix("dispute_")
+    dispute = Dispute.model_validate({"id": result.dispute, "amount": amount, "state": state})
+    after = held.model_copy(update={"disputes": (*held.disputes, dispute)})
+    if result.outcome == "dispute_won":
+        return Settled(after, note="won before it was told that it is open: no money moved")
+    if result.outcome == "dispute_lost":
+        return _lost(after, result, booking, "cash", amount, rest)
+    note = f"{rest} {held.currency} more is disputed than was paid" if rest else ""
+    postings: dict[Book, Decimal] = {"disputed": amount, "unapplied": rest, "cash": -moved(result)}
+    return Settled(after, (_booked(result, booking, "dispute_opened", postings, note),), note)
+
+
+def _lost(
+    held: Receivable, result: PaymentResult, booking: Booking, source: Book, amount: Decimal, rest: Decimal = ZERO
+) -> Settled:
+    """What was lost does not count as paid any more: it is owed again."""
+    after = held.model_copy(update={"paid": held.paid - amount})
+    postings: dict[Book, Decimal] = {source: -amount - rest, "receivable": amount, "unapplied": rest}
+    note = f"{rest} {held.currency} more was lost than was paid" if rest else ""
+    return Settled(restated(after), (_booked(result, booking, "dispute_lost", postings, note),), note)
+
+
+def _not_paid(held: Receivable, result: PaymentResult) -> Settled:
+    state = "failed" if result.outcome == "failed" else "requires_action"
+    return Settled(held.model_copy(update={"attempts": _with_outcome(held.attempts, result, state)}), (), result.detail)
+
+
+def _with_outcome(attempts: tuple[Attempt, ...], result: PaymentResult, state: str) -> tuple[Attempt, ...]:
+    """The attempts with what is known of one now: a success stays, whatever comes later."""
+    return tuple(
+        attempt.model_copy(update={"state": state, "detail": result.detail})
+        if attempt.number == result.attempt and attempt.state != "succeeded" else attempt
+        for attempt in attempts
+    )  # fmt: skip
+
+
+def restated(held: Receivable) -> Receivable:
+    """The receivable with the state that its amounts give; void stays void."""
+    if held.state == "void":
+        return held
+    if held.open > ZERO:
+        return held.model_copy(update={"state": "open"})
+    return held.model_copy(update={"state": "uncollectible" if held.written_off else "paid"})
+
+
+def credit(held: Receivable, note: str, amount: Decimal, booking: Booking, *, voids: bool = False) -> Settled:
+    """A credit note cancels what is open, then what was given up; money paid beyond that is the customer's balance.
+
+    Source: rating.md §8 (settling a credited amount). What prepaid credits paid goes back to its grants by the
+    document, not here; so `amount` is the note's total without that.
+    """
+    cancels = min(amount, held.open)
+    forgiven = min(amount - cancels, held.written_off)
+    returns = min(amount - cancels - forgiven, held.paid)
+    if cancels + forgiven + returns != amount:
+        raise ValueError(f"amount: {amount} is more than is left of {held.number}")
+    after = held.model_copy(update={
+        "credited": held.credited + amount, "written_off": held.written_off - forgiven,
+        "paid": held.paid - returns, "returnable": held.returnable + returns,
+        "state": "void" if voids else held.state,
+    })  # fmt: skip
+    postings: dict[Book, Decimal] = {
+        "revenue": amount, "receivable": -cancels, "bad_debt": -forgiven, "customer_balance": -returns,
+    }  # fmt: skip
+    key = ("credited", held.document, note)
+    return Settled(restated(after), (transaction(key, booking, held.currency, "credited", postings, held.document),))
+
+
+def write_off(held: Receivable, booking: Booking, why: str) -> Settled:
+    """What is open is given up; a payment that comes later recovers it."""
+    amount = held.open
+    after = held.model_copy(update={"written_off": held.written_off + amount, "state": "uncollectible"})
+    key = ("written off", held.document, len(held.attempts), str(held.written_off))
+    postings: dict[Book, Decimal] = {"bad_debt": amount, "receivable": -amount}
+    return Settled(after, (transaction(key, booking, held.currency, "written_off", postings, held.document, why),))
+
+
+def _booked(
+    result: PaymentResult, booking: Booking, cause: Cause, postings: dict[Book, Decimal], detail: str
+) -> Transaction:
+    key = ("payment result", booking.customer, result.id)
+    return transaction(key, booking, result.currency, cause, postings, result.document, detail)
+
+
+def transaction(
+    key: tuple[str | int, ...], booking: Booking, currency: str, cause: Cause, postings: dict[Book, Decimal],
+    document: str | None = None, detail: str = "",
+) -> Transaction:  # fmt: skip
+    """A transaction with an id derived from `key`; accounts without an amount are left out."""
+    return Transaction(
+        id=str(derived_id("transaction", *key)),
+        customer=booking.customer,
+        currency=currency,
+        at=booking.at,
+        cause=cause,
+        document=document,
+        detail=detail,
+        postings=tuple(Posting(book=book, amount=amount) for book, amount in postings.items() if amount),
+    )
