@@ -36,7 +36,15 @@ class Settings(BaseSettings):
     store_retry_s: int = Field(1800, ge=0, description="how long a store that is away is asked again before we stop")
     crash_at: str = Field("", description="for crash stories: step:before|after:n kills a worker there")
     signing_key: Path | None = Field(None, description="file of the key that signs evidence; default: in `home`")
-    log_format: Literal["text", "json"] = "text"
+    log_format: Literal["text", "json"] = Field("text", description="json: one object per line, with positions")
+    serve_host: str = Field("127.0.0.1", description="address of tally serve; any but a loopback one requires tokens")
+    serve_port: int = Field(8420, ge=0, le=65535, description="port of tally serve; 0: any that is free")
+    serve_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest body, also after decompression")
+    serve_pending_bytes: int = Field(64 * 1024 * 1024, ge=1024 * 1024, description="bytes held at most; beyond: 429")
+    serve_ack_within_s: float = Field(10.0, gt=0, description="how long an acknowledgement may take; beyond: 503")
+    serve_tls_certificate: Path | None = Field(None, description="PEM file of the server's certificate chain")
+    serve_tls_key: Path | None = Field(None, description="PEM file of its key")
+    tokens: Path | None = Field(None, description="file of bearer tokens; default: tokens.json in the home folder")
 
 
 def load() -> Settings:

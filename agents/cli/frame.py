@@ -28,6 +28,8 @@ MODULES: Final = (
     "agents.cli.services",
     "agents.cli.demo",
     "agents.cli.publish",
+    "agents.cli.serve",
+    "agents.cli.tokens",
     "agents.cli.contract",
     "agents.cli.catalogue",
     "agents.cli.price",

@@ -1,0 +1,30 @@
+"""Counts the answers of the HTTP server, by route and status."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agents.telemetry import HTTP_REQUESTS
+
+ROUTES = {"/v1/events", "/livez", "/readyz", "/metrics"}
+
+
+class Counting:
+    """Middleware without a task of its own. A path that is none of ours is counted as `other`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = scope["path"] if scope["path"] in ROUTES else "other"
+                HTTP_REQUESTS.labels(route, message["status"]).inc()
+            await send(message)
+
+        await self._app(scope, receive, counted)

@@ -1,0 +1,1 @@
+"""Measurements of Tally on real services."""
