@@ -32,7 +32,16 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "invoice": ("billing.invoices-latest", "schemas.invoice:Invoice"),
 }
 # Requests of commands, as a program writes them.
-REQUESTS: Mapping[str, str] = {"invoice-preview": "schemas.invoice_preview:InvoicePreview"}
+REQUESTS: Mapping[str, str] = {
+    "aggregate": "schemas.aggregate_request:AggregateRequest",
+    "rate": "schemas.rate_request:RateRequest",
+    "invoice-preview": "schemas.invoice_preview:InvoicePreview",
+}
+# What they answer.
+ANSWERS: Mapping[str, str] = {
+    "aggregate-answer": "schemas.aggregate_request:AggregateAnswer",
+    "rate-answer": "schemas.rate_request:RateAnswer",
+}
 CATALOGUE_FILE = "catalogue"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -41,6 +50,7 @@ def json_schemas() -> dict[str, str]:
     """File name -> JSON Schema (draft 2020-12) of each message and of catalogue files, as text with sorted keys."""
     found = {message: _of_message(topic, place) for message, (topic, place) in MESSAGES.items()}
     found |= {request: _type_at(place).json_schema(mode="validation") for request, place in REQUESTS.items()}
+    found |= {answer: _type_at(place).json_schema(mode="serialization") for answer, place in ANSWERS.items()}
     found[CATALOGUE_FILE] = catalogue_schema()
     return {f"{name}.schema.json": _text(name, schema) for name, schema in found.items()}
 

@@ -10,8 +10,6 @@ from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from hypothesis import HealthCheck
-from hypothesis import settings as hypothesis_settings
 
 from agents.settings import Settings
 from agents.store.connection import Connection
@@ -19,13 +17,6 @@ from agents.store.migrations import migrate
 from agents.topics import TOPICS, reconcile_topics
 from tests.deployments import Deployment
 from tests.services import Services, start_services
-
-# `pytest --hypothesis-profile=long` looks for hours where the normal one looks for seconds.
-hypothesis_settings.register_profile("normal", deadline=None)
-hypothesis_settings.register_profile(
-    "long", max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-hypothesis_settings.load_profile("normal")
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ MODULES: Final = (
     "agents.cli.contract",
     "agents.cli.catalogue",
     "agents.cli.price",
+    "agents.cli.aggregate",
     "agents.cli.subscriptions",
     "agents.cli.attributions",
     "agents.cli.clock",

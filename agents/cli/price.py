@@ -95,7 +95,8 @@ def rate(
 ) -> None:
     """Rate requests from standard input: a price or rate card with usage per line, an answer or its faults per line.
 
-    A refused line does not stop the next one. Field names are the catalogue's; `pipeline/README.md` has examples.
+    A refused line does not stop the next one. Field names are the catalogue's: schemas/json/rate.schema.json,
+    and an example of every model in deploy/examples/rate.jsonl.
     """
     from agents.cli.screen import Screen
     from pipeline.rate_request import answers

@@ -12,7 +12,7 @@ from pipeline.aggregation.kinds import KINDS
 from pipeline.aggregation.slices import Slice
 from pipeline.scaled import quantity
 from pipeline.windows import windows_of
-from schemas.meter import Meter
+from schemas.meter import GROUPS_MAX, OVERFLOW_GROUP, Meter
 from schemas.period import Period, utc, zone
 from schemas.price import Window
 
@@ -40,19 +40,22 @@ def aggregate(
     window: Window | None = None,
     anchor: datetime | None = None,
     full_period: Period | None = None,
+    groups_max: int = GROUPS_MAX,
 ) -> tuple[MeterRow, ...]:
     """The rows of a meter for a served span, from events in arrival order (of any time).
 
     Without groups and windows exactly one row. Windows are labelled with their full span; only events in the period
     count, and a window without events or carried state has no row. `full_period` is the grid period that prorated
-    aggregations divide by (default: the span). Values have twelve decimals, a quotient is rounded once, half away from
+    aggregations divide by (default: the span). Of more than `groups_max` groups the first used keep their names, all
+    others are one. Values have twelve decimals, a quotient is rounded once, half away from
     zero. Raises ValueError for binary floats, unknown zones and windows and naive times, QuantityOverflow from 10^26.
     """
     zone(time_zone)
     full = full_period or period
     if not full.encloses(period):
         raise ValueError("full_period: must enclose the period")
-    groups = _readings(meter, events)
+    opens = None if meter.carry_over else period.start
+    groups = _readings(meter, [event for event in events if _is_seen(event, opens, period.end)], groups_max)
     if not meter.group_by and window is None:
         groups.setdefault((), [])
     spans = _spans(period, window, time_zone, anchor)
@@ -71,15 +74,19 @@ def row_order(row: MeterRow) -> tuple[object, ...]:
     return (start is not None, start, tuple((value is None, value or "") for value in row.group))
 
 
-def _readings(meter: Meter, events: Iterable[MeteredEvent]) -> dict[Group, list[Reading]]:
-    """The readings of each group, in order of (event time, arrival)."""
+def _is_seen(event: MeteredEvent, opens: datetime | None, ends: datetime) -> bool:
+    utc(event.time, "time")
+    return event.time < ends and (opens is None or event.time >= opens)
+
+
+def _readings(meter: Meter, events: Iterable[MeteredEvent], groups_max: int) -> dict[Group, list[Reading]]:
+    """The readings of each group, in order of (event time, arrival); the groups in order of first usage."""
     found: dict[Group, list[Reading]] = {}
-    for event in events:
-        utc(event.time, "time")
-        if counts(meter, event):
-            found.setdefault(group_of(meter, event), []).append(reading_of(meter, event))
-    for readings in found.values():
-        readings.sort(key=lambda reading: reading.time)
+    for event in sorted((event for event in events if counts(meter, event)), key=lambda event: event.time):
+        group = group_of(meter, event)
+        if group not in found and len(found) >= groups_max:
+            group = (OVERFLOW_GROUP,) * len(meter.group_by)
+        found.setdefault(group, []).append(reading_of(meter, event))
     return found
 
 

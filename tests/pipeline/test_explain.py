@@ -137,6 +137,14 @@ def test_a_changed_top_up_does_not_come_out_the_same() -> None:
         recompute(top_up.model_copy(update={"reached": None}))
 
 
+def test_a_commitment_by_group_that_nobody_used_is_computed_again() -> None:
+    modifiers = {"commitment": {"amount": "0.01", "per": "day", "true_up": True}}
+    rated = card("dynamic", modifiers, group_by=["team"])
+    (line,) = rate_slice(rated, (), terms(Period(day(1), day(9))), final=False, until=day(6)).lines
+    assert line.amount == D("0.05")
+    assert differences(line) == {}
+
+
 def test_a_percentage_price_needs_its_transactions_again() -> None:
     rated = card("percentage", rate_percent="1.8", fixed_fee="0.25")
     (line,) = rate_slice(rated, rows("40", "60"), terms()).lines
