@@ -6,6 +6,7 @@ from agents import (
     attributions,
     auditor,
     dead_letters,
+    finaliser,
     ingester,
     invoicer,
     period_closer,
@@ -18,6 +19,7 @@ from agents.auditor import Auditor
 from agents.catalogue import CatalogueLog
 from agents.dead_letters import Resolver
 from agents.delivery import TallyApp
+from agents.finaliser import Finaliser
 from agents.ingester import Ingester
 from agents.invoicer import Invoicer
 from agents.ledger import Ledger, LedgerKeeper
@@ -92,6 +94,8 @@ def create_billing_app(settings: Settings) -> TallyApp:
     period_closer.attach(app, closer)
     documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     lines = RunLineStore(Connection(settings))
-    invoicer.attach(app, Invoicer(logs, documents, lines, catalogue, periods, finals, app.crash), periods)
+    invoicer.attach(app, Invoicer(documents, lines, catalogue, periods, app.crash), periods)
+    log_of_documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
+    finaliser.attach(app, Finaliser(logs, log_of_documents, billing_store(), finals, app.crash))
     app.on_worker_end(logs.stop)
     return app

@@ -27,9 +27,11 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "command": ("billing.commands", "schemas.command:COMMAND_RECORD"),
     "command-outcome": ("billing.command-outcomes", "schemas.command:CommandOutcome"),
     "period-closed": ("billing.periods", "schemas.customer_state:PeriodClosed"),
-    "finalisation": ("billing.finalisations", "schemas.invoice:Finalisation"),
+    "finalisation": ("billing.finalisations", "schemas.document_log:DOCUMENT_RECORD"),
     "invoice-event": ("billing.invoices", "schemas.invoice:InvoiceEvent"),
+    "credit-note-event": ("billing.invoices", "schemas.credit_note:CreditNoteEvent"),
     "invoice": ("billing.invoices-latest", "schemas.invoice:Invoice"),
+    "credit-note": ("billing.invoices-latest", "schemas.credit_note:CreditNote"),
 }
 # Requests of commands, as a program writes them.
 REQUESTS: Mapping[str, str] = {

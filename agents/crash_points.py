@@ -43,6 +43,7 @@ class Step(StrEnum):
     NUMBER = "number"
 
     PUBLISH = "publish"
+    DECIDED = "decided"
     FINAL = "final"
 
 

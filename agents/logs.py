@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -110,6 +110,13 @@ class Logs:
         producer = await self.producer()
         name = self._settings.topic_prefix + topic
         return await producer.send(name, value=value, key=key, partition=partition, headers=list(headers))
+
+    async def all_stored(self, sent: Iterable[Awaitable[Any]]) -> None:
+        """Waits for the broker's answers to records that were handed in one after the other."""
+        try:
+            await asyncio.gather(*sent)
+        except KafkaError as error:
+            raise KafkaUnavailable(f"Kafka at {self._settings.kafka}: {error}") from error
 
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has. Raises TopicMissing at once: a client that asks by name waits 40 s."""

@@ -22,7 +22,7 @@ from pipeline.scaled import quantity
 from pipeline.usage_needed import shape_needed
 from schemas.evidence import EventsProof, Evidence, PartitionCount, RawEvent, Statement, UsageProof
 from schemas.identity import canonical_json
-from schemas.invoice import Invoice, InvoiceLine
+from schemas.invoice import Invoice, InvoiceLine, lasting
 from schemas.period import Period
 from schemas.price import Percentage
 from schemas.quantity import ZERO, plain
@@ -85,7 +85,7 @@ def faults(statement: Statement, events: Sequence[RawEvent]) -> Iterator[str]:
 
 
 def _document_faults(statement: Statement, invoice: Invoice) -> Iterator[str]:
-    if hashlib.sha256(canonical_json(dict(statement.document))).hexdigest() != statement.document_sha256:
+    if hashlib.sha256(canonical_json(lasting(statement.document))).hexdigest() != statement.document_sha256:
         yield "document: its SHA-256 is not the one stated"
     basis, tick = invoice.basis, statement.close["tick"]
     vector = {topic: list(ends) for topic, ends in basis.vector.items()}

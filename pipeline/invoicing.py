@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.document_keys import SERIES as SERIES_OF
-from pipeline.document_keys import charge_key, dimension_group, document_id, line_id, number_text
-from pipeline.run_lines import RunLine, RunLines, UsageByMeter, run_lines
+from pipeline.document_keys import charge_key, dimension_group, document_id, line_id
+from pipeline.run_lines import RunLine, RunLines, UsageByMeter, plan_of, run_lines
 from pipeline.tax import taxes_at
 from pipeline.totals import Line, LineTotals, Totals, totals
 from schemas.catalogue_entry import Catalogue
 from schemas.credit import CreditGrant
 from schemas.customer_state import PeriodClosed
 from schemas.discount import Discount
-from schemas.invoice import Basis, Invoice, InvoiceLine, InvoiceTotals
+from schemas.invoice import Basis, DocumentTerms, Invoice, InvoiceLine, InvoiceTotals
 from schemas.issued_line import IssuedLine
+from schemas.issuer import Issuer
+from schemas.party import buyer_of, seller_of
 from schemas.period import Period
-from schemas.tax import Exemption
-
-SERIES = SERIES_OF["invoice"]
+from schemas.tax import Exemption, TaxGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +44,17 @@ def invoice_of(
 
     `issued` are the lines of the customer's earlier runs. A run that only gives back makes no invoice.
     """
-    return invoices_of(closed, run_lines(closed, usage, catalogue, issued), terms)
+    return invoices_of(closed, run_lines(closed, usage, catalogue, issued), catalogue, terms)
 
 
-def invoices_of(closed: PeriodClosed, runs: Sequence[RunLines], terms: Terms = NO_TERMS) -> tuple[Invoice, ...]:
+def invoices_of(
+    closed: PeriodClosed, runs: Sequence[RunLines], catalogue: Catalogue, terms: Terms = NO_TERMS
+) -> tuple[Invoice, ...]:
     """The draft invoices of the debits of a run."""
-    return tuple(_invoice(closed, run, terms) for run in runs if not run.is_skipped)
+    return tuple(_invoice(closed, run, catalogue, terms) for run in runs if not run.is_skipped)
 
 
-def _invoice(closed: PeriodClosed, run: RunLines, terms: Terms) -> Invoice:
+def _invoice(closed: PeriodClosed, run: RunLines, catalogue: Catalogue, terms: Terms) -> Invoice:
     code = run.money.code
     exemption = terms.exemption or closed.record.exemption
     found = totals(
@@ -68,12 +69,37 @@ def _invoice(closed: PeriodClosed, run: RunLines, terms: Terms) -> Invoice:
         currency=code,
         minor_units=run.money.minor_units,
         issued_at=closed.tick.time,
+        seller=seller_of(catalogue.issuer),
+        buyer=buyer_of(closed.record, closed.customer),
+        order_reference=closed.record.order_reference,
+        notes=exemption_notes(found.tax_by_rate, catalogue.issuer),
         period=_period(closed, run),
         lines=tuple(_invoice_line(closed, each, part) for each, part in zip(run.debits, found.lines, strict=True)),
         totals=invoice_totals(found),
         credits=found.credits,
-        basis=_basis(closed),
+        basis=basis_of(closed),
+        terms=document_terms(closed, run, catalogue),
+        revision=closed.tick.number,
     )
+
+
+def document_terms(closed: PeriodClosed, run: RunLines, catalogue: Catalogue) -> DocumentTerms:
+    """What the issuer and the plans on a document say about it; of several payment terms the shortest."""
+    issuer = catalogue.issuer
+    group = (run.money.code, run.group)
+    plans = [plan_of(due, catalogue).plan for due in closed.periods if (due.currency, due.group) == group]
+    terms = [plan.payment_terms if plan.payment_terms is not None else issuer.payment_terms for plan in plans]
+    return DocumentTerms(
+        series=issuer.invoice_series,
+        credit_note_series=issuer.credit_note_series,
+        payment_days=min((each.days for each in terms), default=issuer.payment_terms.days),
+    )
+
+
+def exemption_notes(groups: Sequence[TaxGroup], issuer: Issuer) -> tuple[str, ...]:
+    """What a document must say about lines without tax, each reason once."""
+    reasons = dict.fromkeys(group.exemption for group in groups if group.exemption is not None)
+    return tuple(issuer.exemption_text(reason) for reason in reasons)
 
 
 def _period(closed: PeriodClosed, run: RunLines) -> Period:
@@ -81,12 +107,6 @@ def _period(closed: PeriodClosed, run: RunLines) -> Period:
     spans = [due.service for due in closed.periods if (due.currency, due.group) == (run.money.code, run.group)]
     spans += [line.span for line in run.debits]
     return Period(start=min(span.start for span in spans), end=max(span.end for span in spans))
-
-
-def finalized(draft: Invoice, number: int) -> Invoice:
-    """The invoice with its number; one that asks for nothing is paid at once. Source: rating.md §11."""
-    status = "paid" if draft.totals.amount_due == 0 else "open"
-    return draft.model_copy(update={"number": number_text("invoice", number), "status": status})
 
 
 def invoice_totals(found: Totals) -> InvoiceTotals:
@@ -103,7 +123,7 @@ def invoice_totals(found: Totals) -> InvoiceTotals:
     )
 
 
-def _basis(closed: PeriodClosed) -> Basis:
+def basis_of(closed: PeriodClosed) -> Basis:
     return Basis(
         tick=closed.tick.number,
         clock=closed.tick.clock,

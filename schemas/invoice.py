@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict
 from schemas.credit import CreditUse
 from schemas.discount import DiscountPart
 from schemas.identity import content_hash
+from schemas.party import Party
 from schemas.period import Instant, Period
-from schemas.quantity import Amount
+from schemas.quantity import ZERO, Amount
 from schemas.rated_line import RatedLine
 from schemas.tax import AppliedTax, TaxGroup
 from schemas.tick import Clock
 
-ENGINE = "2"
+ENGINE = "3"
 """Version of the rules that rate and add up. An intended change of any invoice's bytes raises it."""
 
 
@@ -82,8 +83,45 @@ class Basis(BaseModel):
     vector: Mapping[str, tuple[int, ...]]
 
 
+Status = Literal["draft", "rejected", "open", "past_due", "paid", "uncollectible", "voided"]
+FINAL: tuple[Status, ...] = ("open", "past_due", "paid", "uncollectible", "voided")
+
+
+class Balance(BaseModel):
+    """How a final invoice stands: `open` = amount due - `set_off` - `from_balance` - `cancelled` - `paid`.
+
+    It changes with payments and credit notes; what was billed does not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    set_off: Amount = ZERO
+    """By credit notes of the same run, before anything was asked for."""
+    from_balance: Amount = ZERO
+    """Paid from what earlier credit notes left the customer."""
+    cancelled: Amount = ZERO
+    """By later credit notes, while it was open."""
+    paid: Amount = ZERO
+    overpaid: Amount = ZERO
+    """What was paid beyond; the customer's balance keeps it."""
+    open: Amount = ZERO
+
+
+class DocumentTerms(BaseModel):
+    """What its issuer and plans say about a document that is to become final: series and payment terms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    series: str = "INV"
+    credit_note_series: str = "CN"
+    payment_days: int = 14
+
+
 class Invoice(BaseModel):
-    """An invoice: a function of the log up to its tick; its number is its place in billing.finalisations."""
+    """An invoice: a function of the log up to its tick; its number is its place in billing.finalisations.
+
+    `status`, `balance`, `held` and `revision` say how it stands; everything else never changes once it is final.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -91,26 +129,54 @@ class Invoice(BaseModel):
     engine: str = ENGINE
     id: str
     kind: Literal["invoice"] = "invoice"
-    status: Literal["draft", "open", "paid"]
+    status: Status
     number: str | None
     customer: str
     currency: str
     minor_units: int
     issued_at: Instant
+    """Of a draft the tick that made it; then the issue date, which never runs back within a series."""
+    due_at: Instant | None = None
+    seller: Party | None = None
+    buyer: Party | None = None
+    order_reference: str = ""
     period: Period
+    """When it was supplied."""
+    notes: tuple[str, ...] = ()
+    """Texts that the law wants: why there is no tax."""
+    replaces: str | None = None
+    """The number of the voided invoice in whose place this one stands."""
     lines: tuple[InvoiceLine, ...]
     totals: InvoiceTotals
     credits: tuple[CreditUse, ...] = ()
     """What each grant gave, as a discount or as a payment, and what it has left."""
     basis: Basis
+    terms: DocumentTerms = DocumentTerms()
+    held: tuple[str, ...] = ()
+    """Why a draft waits for a person; empty for one that becomes final by itself."""
+    balance: Balance = Balance()
+    revision: int = 0
+    """Grows with every change of how it stands: readers keep the greatest."""
 
     def billed_content(self) -> dict[str, Any]:
-        """What the hash stands for: the whole document. It holds no cluster ids and no wall-clock times."""
-        return self.model_dump(mode="json")
+        """What the hash stands for: all that never changes. It holds no cluster ids and no wall-clock times."""
+        return self.model_dump(mode="json", exclude=set(STANDING))
 
     def sha256(self) -> str:
         """SHA-256 of the canonical JSON of the billed content."""
         return content_hash(self.billed_content())
+
+
+FINAL_REVISION = 10**12
+"""Revisions of documents that are final or rejected begin here; those of drafts are numbers of ticks, far below."""
+
+STANDING = ("status", "held", "balance", "revision")
+"""The fields of a document that say how it stands."""
+
+
+def lasting(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What never changes of a final document as JSON: what its hash stands for."""
+    return {name: value for name, value in document.items() if name not in STANDING}
 
 
 class InvoiceEvent(BaseModel):
@@ -121,19 +187,18 @@ class InvoiceEvent(BaseModel):
     specversion: Literal["1.0"] = "1.0"
     id: str
     source: str = "/tally/invoicing"
-    type: Literal["tally.invoice.finalized.v1", "tally.invoice.paid.v1"]
+    type: Literal[
+        "tally.invoice.drafted.v1",
+        "tally.invoice.rejected.v1",
+        "tally.invoice.finalized.v1",
+        "tally.invoice.credited.v1",
+        "tally.invoice.payment_received.v1",
+        "tally.invoice.paid.v1",
+        "tally.invoice.past_due.v1",
+        "tally.invoice.uncollectible.v1",
+        "tally.invoice.voided.v1",
+    ]
     subject: str
     time: Instant
     datacontenttype: Literal["application/json"] = "application/json"
     data: Invoice
-
-
-class Finalisation(BaseModel):
-    """A record of billing.finalisations: a document becomes final. Its number is its place among first occurrences."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    document_id: str
-    series: str
-    customer: str
-    tick: int

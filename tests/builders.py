@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.publisher import Record
+from pipeline.books import Books, SeriesEnd
+from schemas.document_log import Finalisation
+from schemas.invoice import Invoice
 from schemas.usage_event import CORRECTION_TYPE
 
 _numbers = itertools.count(1)
@@ -57,3 +60,12 @@ def replacement(source: str, id: str, by: Record, subject: str = "corrections") 
 def events(subject: str, time: str, count: int, data: object = None) -> Iterator[Record]:
     """So many events that differ in their identity only."""
     return (event(subject, time, data) for _ in range(count))
+
+
+def finalized(draft: Invoice, number: int = 1) -> Invoice:
+    """A draft as its place in billing.finalisations makes it final: the document after `number` - 1 others."""
+    books = Books(documents={draft.id: draft}, series={draft.terms.series: SeriesEnd(number - 1)})
+    record = Finalisation(document_id=draft.id, series=draft.terms.series, customer=draft.customer, tick=1)
+    final = books.enter(number - 1, record).changes[-1].document
+    assert isinstance(final, Invoice)
+    return final

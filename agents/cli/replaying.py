@@ -21,7 +21,8 @@ from agents.store.documents import DocumentStore
 from agents.store.looks import LookStore, StoredClose, StoredInvoice
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
-from pipeline.invoicing import finalized, invoice_of
+from pipeline.books import as_entered
+from pipeline.invoicing import invoice_of
 from schemas.catalogue_entry import Catalogue
 from schemas.identity import canonical_json
 from schemas.invoice import Invoice
@@ -135,7 +136,7 @@ def _document(stored: StoredInvoice | None, again: Invoice | None) -> Verdict:
     if stored is None or again is None:
         missing = "is not stored" if stored is None else "does not follow from its close"
         return Verdict(known.kind, name, known.customer, known.basis.tick, (missing,))
-    replayed = again if known.number is None else finalized(again, int(known.number.rsplit("-", 1)[1]))
+    replayed = as_entered(again, known)
     return Verdict(known.kind, name, known.customer, known.basis.tick, tuple(_byte_differences(stored, replayed)))
 
 

@@ -1,24 +1,29 @@
-"""Invoices and their numbers, as stored: drafts, their order, finals."""
+"""Documents and the log that makes them final, as stored: drafts, records of billing.finalisations, numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from agents.store.connection import Connection, query_text
+from pipeline.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
+from schemas.credit_note import CreditNote, CreditNoteLine
+from schemas.document_log import DOCUMENT_RECORD, DocumentAction, Finalisation
 from schemas.identity import canonical_json
-from schemas.invoice import Invoice
-from schemas.quantity import plain
-
-DRAFT_REVISION, FINAL_REVISION = 1, 2
+from schemas.invoice import FINAL_REVISION, Invoice, InvoiceLine
+from schemas.quantity import ZERO, plain
+from schemas.rated_line import RatedLine
 
 
 class DocumentStore:
-    """What the invoicer asks of ClickHouse."""
+    """What the invoicer and the finaliser ask of ClickHouse."""
 
     def __init__(self, connection: Connection, *, partitions: int) -> None:
         self._db = connection
         self._partitions = partitions
+
+    # -- drafts ------------------------------------------------------------------------------------------------------
 
     def period_usage(self, close_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """Frozen usage by close id, in order of subscription, meter, period, shape, window and first usage."""
@@ -33,79 +38,199 @@ class DocumentStore:
             found[str(row["close_id"])].append(row)
         return found
 
-    def insert_drafts(self, drafts: Sequence[Invoice]) -> None:
-        """Stores drafts; a final one of the same id is newer and stays."""
-        self._insert([(draft, DRAFT_REVISION) for draft in drafts])
+    def insert_documents(self, documents: Sequence[Document]) -> None:
+        """Stores documents as they stand; of one id the greatest revision stays. Lines first: they are no commit."""
+        drafts = [document for document in documents if document.status == "draft" or document.number]
+        self._db.insert("invoice_lines", LINE_COLUMNS, [row for document in drafts for row in _line_rows(document)])
+        self._db.insert("invoices", INVOICE_COLUMNS, [_row(document) for document in documents])
 
-    def insert_finals(self, finals: Sequence[Invoice]) -> None:
-        """Stores final invoices, newer than their drafts."""
-        self._insert([(invoice, FINAL_REVISION) for invoice in finals])
+    def largest_totals(self, customers: Sequence[str], before_tick: int) -> dict[tuple[str, str], Decimal]:
+        """(customer, currency) -> the largest total of its invoices of earlier ticks."""
+        rows = self._db.tuples(
+            "SELECT customer, currency, max(total) FROM invoices FINAL WHERE kind = 'invoice' "
+            "AND customer IN {customers:Array(String)} AND tick < {tick:UInt64} GROUP BY customer, currency",
+            {"customers": list(customers), "tick": before_tick},
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
 
-    def insert_numbers(self, series: str, numbered: Sequence[tuple[str, int, int]]) -> None:
-        """Stores (document, number, offset): the places of documents in billing.finalisations."""
-        self._db.insert("finalisations", ("document_id", "series", "number", "k_offset"), [
-            (document_id, series, number, offset) for document_id, number, offset in numbered
-        ])  # fmt: skip
+    def billed_versions(self, customers: Sequence[str], before_tick: int) -> dict[str, set[tuple[str, str]]]:
+        """Customer -> (plan, version) of the lines of documents of earlier ticks."""
+        rows = self._db.tuples(
+            "SELECT DISTINCT customer, JSONExtractString(record, 'plan'), JSONExtractString(record, 'plan_version') "
+            "FROM invoice_lines WHERE document_id IN (SELECT document_id FROM invoices WHERE kind = 'invoice' "
+            "AND customer IN {customers:Array(String)} AND tick < {tick:UInt64})",
+            {"customers": list(customers), "tick": before_tick},
+        )
+        found: dict[str, set[tuple[str, str]]] = {}
+        for customer, plan, version in rows:
+            found.setdefault(customer, set()).add((plan, version))
+        return found
 
-    def numbered_drafts(self, at_most: int) -> list[tuple[int, Invoice | None]]:
-        """(number, draft) of documents that are not final yet, in order; None where the draft is still to come."""
-        rows = self._db.tuples(query_text("numbered_drafts"), {"at_most": at_most})
-        return [(number, Invoice.model_validate_json(text) if text else None) for number, text in rows]
+    # -- the order in which documents become final -------------------------------------------------------------------
 
-    def _insert(self, documents: Sequence[tuple[Invoice, int]]) -> None:
-        self._db.insert("invoice_lines", LINE_COLUMNS, [
-            (invoice.id, index, invoice.customer, line.subscription, line.rated.charge, line.rated.meter or "",
-             line.rated.service.start, line.rated.service.end, line.rated.quantity, line.rated.amount,
-             plain(line.rated.amount_exact), invoice.currency, line.model_dump_json())
-            for invoice, _ in documents for index, line in enumerate(invoice.lines)
-        ])  # fmt: skip
-        self._db.insert("invoices", INVOICE_COLUMNS, [
-            (invoice.id, invoice.kind, invoice.status, invoice.number or "", invoice.customer, invoice.currency,
-             invoice.period.start, invoice.period.end, invoice.issued_at, invoice.totals.subtotal, invoice.totals.tax,
-             invoice.totals.total, invoice.totals.amount_due, invoice.basis.tick, invoice.basis.close_id,
-             invoice.sha256(), canonical_json(invoice.model_dump(mode="json")).decode(), revision)
-            for invoice, revision in documents
-        ])  # fmt: skip
-
-    def drafts_of_complete_ticks(self) -> list[tuple[str, str, int]]:
-        """(document, customer, tick) of drafts whose tick is complete and that are not ordered yet, in their order."""
+    def drafts_of_complete_ticks(self) -> list[tuple[str, str, int, str]]:
+        """(document, customer, tick, series) of drafts whose tick is complete and that are not ordered yet."""
         return [
-            (str(row[0]), row[1], row[2])
+            (str(row[0]), row[1], row[2], row[3])
             for row in self._db.tuples(query_text("drafts_of_complete_ticks"), {"partitions": self._partitions})
+        ]
+
+    def insert_actions(self, actions: Sequence[DocumentAction]) -> None:
+        """Stores commands about documents until they are in billing.finalisations."""
+        self._db.insert(
+            "document_actions", ("k_partition", "k_offset", "customer", "request_id", "action_id", "tick", "record"),
+            [(a.partition, a.offset, a.customer, a.request_id, a.id, a.tick, a.model_dump_json()) for a in actions],
+        )  # fmt: skip
+
+    def waiting_actions(self) -> list[DocumentAction]:
+        """Actions that are not in billing.finalisations yet, in order of billing time and position."""
+        return [
+            DocumentAction.model_validate_json(row[0])
+            for row in self._db.tuples(
+                "SELECT record FROM document_actions FINAL WHERE action_id NOT IN "
+                "(SELECT document_id FROM ordered_documents) ORDER BY tick, k_partition, k_offset"
+            )
         ]
 
     def mark_ordered(self, document_ids: Sequence[str]) -> None:
         """Notes that documents are in billing.finalisations: they are not appended again."""
         self._db.insert("ordered_documents", ("document_id",), [(document_id,) for document_id in document_ids])
 
-    def documents(self, document_ids: Sequence[str]) -> dict[str, Invoice]:
+    def insert_records(self, records: Sequence[tuple[int, Finalisation | DocumentAction]]) -> None:
+        """Projects records of billing.finalisations under their offsets."""
+        self._db.insert("document_log", ("k_offset", "record", "customer", "request_id"), [
+            (offset, record.model_dump_json(), record.customer, "" if isinstance(record, Finalisation) else
+             record.request_id)
+            for offset, record in records
+        ])  # fmt: skip
+
+    # -- the books ---------------------------------------------------------------------------------------------------
+
+    def entered_to(self) -> int:
+        """The offset of billing.finalisations behind the last record that changed a document."""
+        rows = self._db.tuples("SELECT max(revision) FROM invoices")
+        return max(0, int(rows[0][0]) - FINAL_REVISION)
+
+    def records_from(self, offset: int, at_most: int) -> list[tuple[int, Finalisation | DocumentAction]]:
+        """Records of billing.finalisations from an offset on, in order."""
+        rows = self._db.tuples(
+            "SELECT k_offset, record FROM document_log FINAL WHERE k_offset >= {offset:UInt64} "
+            "ORDER BY k_offset LIMIT {at_most:UInt32}",
+            {"offset": offset, "at_most": at_most},
+        )
+        return [(row[0], DOCUMENT_RECORD.validate_json(row[1])) for row in rows]
+
+    def books(self, records: Sequence[tuple[int, Finalisation | DocumentAction]]) -> Books:
+        """The books below the first of some records, as far as those speak of them."""
+        first = records[0][0]
+        documents = self.documents([record.document_id for _, record in records])
+        concerned = {found for each in documents.values() for found in _concerned(each)} - documents.keys()
+        documents |= self.documents(sorted(concerned))
+        customers = sorted({record.customer for _, record in records})
+        requests = [record.request for _, record in records if isinstance(record, DocumentAction)]
+        return books_of(
+            documents.values(),
+            self._notes(sorted(documents)),
+            self._series(first),
+            self._balances(customers),
+            self._requests(requests, first) if requests else (),
+        )
+
+    def documents(self, document_ids: Sequence[str]) -> dict[str, Document]:
         """Stored documents by id."""
+        if not document_ids:
+            return {}
         rows = self._db.tuples(
-            "SELECT document_id, document FROM invoices FINAL WHERE document_id IN {ids:Array(UUID)}",
+            "SELECT document_id, kind, document FROM invoices FINAL WHERE document_id IN {ids:Array(UUID)}",
             {"ids": list(document_ids)},
         )
-        return {str(row[0]): Invoice.model_validate_json(row[1]) for row in rows}
+        return {str(row[0]): document_of(row[1], row[2]) for row in rows}
 
-    def numbers(self, document_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Document -> (number, offset) for those that have one."""
-        rows = self._db.tuples(
-            "SELECT document_id, number, k_offset FROM finalisations FINAL WHERE document_id IN {ids:Array(UUID)}",
-            {"ids": list(document_ids)},
-        )
-        return {str(row[0]): (row[1], row[2]) for row in rows}
+    def insert_numbers(self, numbered: Sequence[tuple[Document, int]]) -> None:
+        """Stores the numbers and issue dates of documents that became final, with the offsets at which they did."""
+        self._db.insert("finalisations", ("document_id", "series", "number", "k_offset", "issued_at"), [
+            (document.id, *number_of(document), offset, document.issued_at) for document, offset in numbered
+        ])  # fmt: skip
 
-    def next_number(self, series: str, below_offset: int) -> int:
-        """The number that follows those below an offset of billing.finalisations: a function of the log prefix."""
+    def _notes(self, invoices: Sequence[str]) -> list[CreditNote]:
         rows = self._db.tuples(
-            "SELECT max(number) FROM finalisations FINAL WHERE series = {series:String} AND k_offset < {below:UInt64}",
-            {"series": series, "below": below_offset},
+            "SELECT document FROM invoices FINAL WHERE kind = 'credit_note' AND status = 'issued' "
+            "AND (corrects IN {ids:Array(String)} OR run_invoice IN {ids:Array(String)}) ORDER BY revision",
+            {"ids": list(invoices)},
         )
-        return int(rows[0][0]) + 1
+        return [CreditNote.model_validate_json(row[0]) for row in rows]
+
+    def _series(self, below: int) -> dict[str, SeriesEnd]:
+        rows = self._db.tuples(
+            "SELECT series, max(number), max(issued_at) FROM finalisations FINAL WHERE k_offset < {below:UInt64} "
+            "GROUP BY series",
+            {"below": below},
+        )
+        return {series: SeriesEnd(int(number), issued_at) for series, number, issued_at in rows}
+
+    def _balances(self, customers: Sequence[str]) -> dict[tuple[str, str], Decimal]:
+        rows = self._db.tuples(
+            "SELECT customer, currency, sum(kept), any(JSONExtractInt(document, 'minor_units')) FROM invoices FINAL "
+            "WHERE customer IN {customers:Array(String)} AND kept != 0 GROUP BY customer, currency",
+            {"customers": list(customers)},
+        )
+        return {(row[0], row[1]): round(row[2], int(row[3])) for row in rows}
+
+    def _requests(self, wanted: Sequence[tuple[str, str]], below: int) -> list[tuple[str, str]]:
+        rows = self._db.tuples(
+            "SELECT DISTINCT customer, request_id FROM document_log WHERE k_offset < {below:UInt64} "
+            "AND request_id IN {ids:Array(String)}",
+            {"below": below, "ids": sorted({request for _, request in wanted})},
+        )
+        return [(row[0], row[1]) for row in rows]
+
+
+def document_of(kind: str, text: str) -> Document:
+    """A stored document."""
+    return CreditNote.model_validate_json(text) if kind == "credit_note" else Invoice.model_validate_json(text)
+
+
+def _concerned(document: Document) -> Iterable[str]:
+    if isinstance(document, CreditNote):
+        yield from (found for found in (document.invoice, document.run_invoice) if found is not None)
+
+
+def _line_rows(document: Document) -> Iterable[tuple[object, ...]]:
+    lines: Iterable[tuple[InvoiceLine | CreditNoteLine, RatedLine | None, Decimal]]
+    if isinstance(document, Invoice):
+        lines = [(line, line.rated, line.amount) for line in document.lines]
+    else:
+        lines = [(line, line.rated, line.gross) for line in document.lines]
+    for index, (line, rated, amount) in enumerate(lines):
+        if rated is not None:
+            service, told = rated.service, (rated.charge, rated.meter or "", rated.quantity, plain(rated.amount_exact))
+        else:
+            assert isinstance(line, CreditNoteLine)
+            service, told = line.service, (line.charge, "", ZERO, "")
+        charge, meter, quantity, exact = told
+        yield (document.id, index, document.customer, line.subscription, charge, meter, service.start, service.end,
+               quantity, amount, exact, document.currency, line.model_dump_json())  # fmt: skip
+
+
+def _row(document: Document) -> tuple[object, ...]:
+    content = canonical_json(document.model_dump(mode="json")).decode()
+    shared = (document.id, document.kind, document.status, document.number or "", document.customer,
+              document.currency, document.period.start, document.period.end, document.issued_at, document.basis.tick,
+              document.basis.close_id, document.sha256(), content, document.revision, kept_by(document),
+              list(document.held))  # fmt: skip
+    if isinstance(document, CreditNote):
+        back = document.totals
+        return (*shared, back.gross, back.tax, back.total, ZERO, None, ZERO, document.invoice or "",
+                document.run_invoice or "", document.series)  # fmt: skip
+    totals = document.totals
+    return (*shared, totals.subtotal, totals.tax, totals.total, totals.amount_due, document.due_at,
+            document.balance.open, "", "", document.terms.series)  # fmt: skip
 
 
 INVOICE_COLUMNS = (
     "document_id", "kind", "status", "number", "customer", "currency", "period_start", "period_end", "issued_at",
-    "subtotal", "tax", "total", "amount_due", "tick", "close_id", "content_sha256", "document", "revision",
+    "tick", "close_id", "content_sha256", "document", "revision", "kept", "held", "subtotal", "tax", "total",
+    "amount_due", "due_at", "open_amount", "corrects", "run_invoice", "series",
 )  # fmt: skip
 LINE_COLUMNS = (
     "document_id", "line", "customer", "subscription", "charge", "meter", "period_start", "period_end", "quantity",

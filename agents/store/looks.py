@@ -60,7 +60,8 @@ class LookStore:
     def documents(self, where: str, parameters: dict[str, object]) -> tuple[StoredInvoice, ...]:
         """Documents in their latest revision, in order of number."""
         rows = self._db.tuples(
-            f"SELECT document, content_sha256 FROM invoices FINAL WHERE {where} ORDER BY number, issued_at, customer",
+            f"SELECT document, content_sha256 FROM invoices FINAL WHERE kind = 'invoice' AND ({where}) "
+            "ORDER BY number, issued_at, customer",
             parameters,
         )
         return tuple(StoredInvoice(*row) for row in rows)

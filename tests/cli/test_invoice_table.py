@@ -10,7 +10,7 @@ import pytest
 from agents.cli.invoice_table import line_rows, number, title, total_rows
 from agents.cli.names import near
 from agents.cli.replaying import json_differences, text_differences
-from pipeline.invoicing import finalized, invoice_of
+from pipeline.invoicing import invoice_of
 from pipeline.rating import Usage
 from schemas.catalogue_entry import MeterEntry, PlanEntry, catalogue_of
 from schemas.credit import CreditUse
@@ -21,6 +21,7 @@ from schemas.meter import Meter
 from schemas.period import Period
 from schemas.plan import Plan
 from schemas.tick import Tick, Vector
+from tests.builders import finalized
 
 D = Decimal
 OCTOBER = Period(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))

@@ -22,7 +22,7 @@ from agents.signing import KeyRefused, create_key, load_key, public_text, read_p
 from agents.store.looks import StoredInvoice
 from pipeline.aggregation import MeteredEvent, aggregate, read_payload
 from pipeline.evidence import event_line, evidence_bytes, statement_bytes
-from pipeline.invoicing import finalized, invoice_of
+from pipeline.invoicing import invoice_of
 from pipeline.rating import Usage
 from schemas.catalogue_entry import MeterEntry, PlanEntry, catalogue_of
 from schemas.customer_state import DuePeriod, PeriodClosed
@@ -32,6 +32,7 @@ from schemas.meter import Meter
 from schemas.period import Period
 from schemas.plan import Plan
 from schemas.tick import Tick, Vector
+from tests.builders import finalized
 
 D = Decimal
 OCTOBER = Period(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))

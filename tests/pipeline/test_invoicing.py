@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.document_keys import dimension_group, document_id, line_id, number_text
-from pipeline.invoicing import NO_TERMS, Terms, UsageByMeter, finalized, invoice_of
+from pipeline.invoicing import NO_TERMS, Terms, UsageByMeter, invoice_of
 from pipeline.rating import Usage
 from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry, catalogue_of
 from schemas.credit import CreditGrant
@@ -23,6 +23,7 @@ from schemas.period import Period
 from schemas.plan import Plan
 from schemas.tax import Exemption, TaxRate
 from schemas.tick import Tick, Vector
+from tests.builders import finalized
 
 D = Decimal
 JUNE = Period(datetime(2027, 5, 31, 22, tzinfo=UTC), datetime(2027, 6, 30, 22, tzinfo=UTC))
@@ -229,7 +230,7 @@ def test_keys_stand_for_what_is_billed_and_nothing_else() -> None:
         document_id("acme", "EUR", 7, revision=1), document_id("other", "EUR", 7),
     ]  # fmt: skip
     assert len(set(documents)) == 7
-    assert (number_text("invoice", 1), number_text("credit_note", 1234567)) == ("INV-000001", "CN-1234567")
+    assert (number_text("INV", 1), number_text("CN", 1234567)) == ("INV-000001", "CN-1234567")
 
 
 def test_a_tax_that_the_plan_version_did_not_freeze_is_an_error() -> None:

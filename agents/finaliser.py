@@ -1,0 +1,181 @@
+"""The finaliser: one order in which documents become final, numbers from that order, and every transition an event.
+
+Drafts of a complete tick and commands about documents enter `billing.finalisations`; its records, in order, are folded
+by `pipeline.books` into numbers, issue dates, credit notes and how documents stand. Everything that is decided here is
+a function of that log and of the drafts: a rebuild that reads it before it has computed a draft waits for that one.
+Per batch: events are published, then numbers, answers and lines are stored, then the documents in one insert, which is
+the place from which a restarted worker goes on. Source: design.md §4, §7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+
+from agents.crash_points import CrashPoint, Step
+from agents.delivery import TallyApp
+from agents.ledger import LedgerKeeper
+from agents.logs import Logs
+from agents.record_batch import RecordBatch
+from agents.store.billing import BillingStore
+from agents.store.documents import DocumentStore
+from agents.topics import FINALISATIONS, INVOICES, INVOICES_LATEST, OUTCOMES
+from pipeline.books import Change, Document, DraftMissing, Entered
+from pipeline.document_events import events_of
+from schemas.command import CommandOutcome
+from schemas.document_log import DOCUMENT_RECORD, DocumentAction, Finalisation
+from schemas.identity import canonical_json
+
+ENTERED_AT_ONCE = 1000
+UNKNOWN = -1
+
+Record = tuple[int, Finalisation | DocumentAction]
+
+
+class Finaliser:
+    """Orders documents, enters their log into the books, publishes what changes."""
+
+    def __init__(
+        self, logs: Logs, documents: DocumentStore, billing: BillingStore, finals: LedgerKeeper, crash: CrashPoint
+    ) -> None:
+        self._logs, self._documents, self._billing = logs, documents, billing
+        self._finals, self._crash = finals, crash
+        self._entered = UNKNOWN
+        self._read = 0
+
+    async def order_due(self) -> int:
+        """Puts commands about documents, and the drafts of each complete tick, into their one order; how many."""
+        actions = await asyncio.to_thread(self._documents.waiting_actions)
+        drafts = await asyncio.to_thread(self._documents.drafts_of_complete_ticks)
+        records: list[Finalisation | DocumentAction] = [*actions]
+        records += [
+            Finalisation(document_id=document, series=series, customer=customer, tick=tick)
+            for document, customer, tick, series in drafts
+        ]
+        if not records:
+            return 0
+        sent = []
+        for record in records:
+            with self._crash.around(Step.FINALISE):
+                sent.append(await self._logs.send(FINALISATIONS, None, record.model_dump_json().encode()))
+        await self._logs.all_stored(sent)
+        ordered = [*(action.id for action in actions), *(document for document, _, _, _ in drafts)]
+        with self._crash.around(Step.FINALISED):
+            await asyncio.to_thread(self._documents.mark_ordered, ordered)
+        return len(records)
+
+    async def project(self, batches: Sequence[RecordBatch]) -> None:
+        """One cycle on billing.finalisations: its records as rows, whatever is here of what they speak of."""
+        records = [
+            (offset, DOCUMENT_RECORD.validate_json(value or b""))
+            for batch in batches
+            for offset, value in zip(batch.offsets, batch.values, strict=True)
+        ]
+        with self._crash.around(Step.NUMBER):
+            await asyncio.to_thread(self._documents.insert_records, records)
+        await self._finals.record(batches)
+        self._read = max(self._read, *(batch.next_offset for batch in batches))
+
+    async def resume(self, partitions: Sequence[int]) -> Mapping[int, int]:
+        """Where the ledger of billing.finalisations ends; whoever held it before may have gone further in the books."""
+        self._entered = UNKNOWN
+        found = await self._finals.resume(partitions)
+        self._read = max(found.values(), default=0)
+        return found
+
+    async def enter_due(self) -> int:
+        """Enters the records that are read into the books, in order, as far as their drafts are here; how many."""
+        if self._entered == UNKNOWN:
+            self._entered = await asyncio.to_thread(self._documents.entered_to)
+        if self._entered >= self._read:
+            return 0
+        records = await asyncio.to_thread(self._documents.records_from, self._entered, ENTERED_AT_ONCE)
+        if not records:
+            return 0
+        entered = await asyncio.to_thread(self._enter, records)
+        await self._publish([change for _, found in entered for change in found.changes])
+        await self._store(entered)
+        if entered:
+            self._entered = entered[-1][0][0] + 1
+        return len(entered)
+
+    def _enter(self, records: Sequence[Record]) -> list[tuple[Record, Entered]]:
+        books = self._documents.books(records)
+        entered = []
+        for offset, record in records:
+            try:
+                entered.append(((offset, record), books.enter(offset, record)))
+            except DraftMissing:  # those behind it wait, or numbers and a customer's order would break
+                break
+        return entered
+
+    async def _publish(self, changes: Sequence[Change]) -> None:
+        """Per change the events, then the document: the same bytes however often it is done."""
+        sent: list[Awaitable[object]] = []
+        for change in changes:
+            document = change.document
+            key = document.customer.encode()
+            with self._crash.around(Step.PUBLISH):
+                for event in events_of(change):
+                    sent.append(await self._logs.send(INVOICES, key, canonical_json(event.model_dump(mode="json"))))
+                content = canonical_json(document.model_dump(mode="json"))
+                sent.append(await self._logs.send(INVOICES_LATEST, document.id.encode(), content))
+        await self._logs.all_stored(sent)
+
+    async def _store(self, entered: Sequence[tuple[Record, Entered]]) -> None:
+        outcomes = [
+            _outcome(record, found)
+            for (_, record), found in entered
+            if isinstance(record, DocumentAction) and (found.changes or found.refusal)
+        ]
+        if outcomes:
+            with self._crash.around(Step.DECIDED):
+                await asyncio.to_thread(self._billing.insert_outcomes, outcomes)
+                await self._answer(outcomes)
+        numbered = [
+            (change.document, offset)
+            for (offset, _), found in entered
+            for change in found.changes
+            if change.transitions[0] in ("finalized", "issued")
+        ]
+        latest: dict[str, Document] = {
+            change.document.id: change.document for _, found in entered for change in found.changes
+        }
+        await asyncio.to_thread(self._documents.insert_numbers, numbered)
+        with self._crash.around(Step.FINAL):
+            await asyncio.to_thread(self._documents.insert_documents, list(latest.values()))
+
+    async def _answer(self, outcomes: Sequence[CommandOutcome]) -> None:
+        sent = [
+            await self._logs.send(OUTCOMES, outcome.customer.encode(), outcome.model_dump_json().encode())
+            for outcome in outcomes
+        ]
+        await self._logs.all_stored(sent)
+
+
+def _outcome(action: DocumentAction, found: Entered) -> CommandOutcome:
+    return CommandOutcome(
+        request_id=action.request_id,
+        customer=action.customer,
+        command=f"{action.action}_document",
+        actor=action.actor,
+        reason=action.reason,
+        accepted=not found.refusal,
+        detail=found.refusal,
+        tick=action.tick,
+        partition=action.partition,
+        offset=action.offset,
+    )
+
+
+def attach(app: TallyApp, finaliser: Finaliser) -> None:
+    """Runs the projection, and looks for what is due, in the worker that holds the log of documents."""
+    finalisations = app.deliver(FINALISATIONS, process=finaliser.project, resume=finaliser.resume, linger_s=0.02)
+
+    async def look() -> None:
+        if finalisations.partitions:
+            await finaliser.order_due()
+            while await finaliser.enter_due() == ENTERED_AT_ONCE:
+                pass
+
+    app.repeat("finalisation", 0.25, look)

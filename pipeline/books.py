@@ -1,0 +1,285 @@
+"""The books: billing.finalisations folded, in order, into numbers, issue dates, credit notes and how documents stand.
+
+Everything here is a function of the log below a position and of the drafts that it names: whoever folds it, whenever,
+gets the same documents. Source: design.md §4 and §7, rating.md §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from pipeline.credit_notes import NoteRefused
+from pipeline.document_keys import number_text
+from pipeline.note_documents import issued_note, reissued, void_note
+from schemas.credit_note import CreditNote
+from schemas.document_log import DocumentAction, Finalisation
+from schemas.invoice import FINAL, FINAL_REVISION, STANDING, Balance, Invoice
+from schemas.quantity import ZERO
+
+Document = Invoice | CreditNote
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEnd:
+    """The last number of a series and its issue date."""
+
+    number: int = 0
+    issued_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A document as it stands from now on, and the transitions that are announced of it."""
+
+    document: Document
+    transitions: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What one record did: changes in order, or why an action is refused. Neither for a repetition."""
+
+    changes: tuple[Change, ...] = ()
+    refusal: str = ""
+
+
+class DraftMissing(LookupError):
+    """A record speaks of a document that is not here yet: its close is still to come."""
+
+
+class _Refused(Exception):
+    """Why an action changes nothing."""
+
+
+@dataclass(slots=True)
+class Books:
+    """What the log so far adds up to, for the documents that the next records speak of."""
+
+    documents: dict[str, Document] = field(default_factory=dict)
+    notes: dict[str, list[CreditNote]] = field(default_factory=dict)
+    """Issued notes by the invoice that they correct, in order."""
+    set_off: dict[str, Decimal] = field(default_factory=dict)
+    """What notes of the same run take off an invoice."""
+    series: dict[str, SeriesEnd] = field(default_factory=dict)
+    balances: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    """What is kept for a customer, per currency."""
+    requests: set[tuple[str, str]] = field(default_factory=set)
+    """Actions that were entered."""
+
+    def enter(self, offset: int, record: Finalisation | DocumentAction) -> Entered:
+        """The next record of the log. Raises DraftMissing where its document is not here yet."""
+        document = self.documents.get(record.document_id)
+        if document is None:
+            raise DraftMissing(record.document_id)
+        if isinstance(record, Finalisation):
+            if document.status != "draft":
+                return Entered()  # a repetition: the first occurrence has the number
+            return Entered(self._keep(self._final(document, offset, document.issued_at)))
+        if record.request in self.requests:
+            return Entered()
+        self.requests.add(record.request)
+        try:
+            return Entered(self._keep(self._act(document, offset, record)))
+        except (_Refused, NoteRefused) as refused:
+            return Entered(refusal=str(refused))
+
+    def _keep(self, changes: Iterable[Change]) -> tuple[Change, ...]:
+        kept = tuple(changes)
+        for change in kept:
+            self._put(change.document)
+        return kept
+
+    def _put(self, document: Document) -> None:
+        """Keeps a document; notes also under the invoices that they concern."""
+        before = self.documents.get(document.id)
+        self.documents[document.id] = document
+        key = (document.customer, document.currency)
+        change = kept_by(document) - (kept_by(before) if before is not None else ZERO)
+        self.balances[key] = self.balances.get(key, ZERO) + change
+        if isinstance(document, CreditNote) and document.status == "issued":
+            if document.invoice is not None:
+                self.notes.setdefault(document.invoice, []).append(document)
+            if (against := document.settled.set_off_against) is not None:
+                self.set_off[against] = self.set_off.get(against, ZERO) + document.settled.set_off
+
+    # -- becoming final ----------------------------------------------------------------------------------------------
+
+    def _number(self, series: str, at: datetime) -> tuple[str, datetime]:
+        """The next number of a series and its date: never before the one of the number before it."""
+        end = self.series.get(series, SeriesEnd())
+        issued_at = at if end.issued_at is None else max(at, end.issued_at)
+        self.series[series] = SeriesEnd(end.number + 1, issued_at)
+        return number_text(series, end.number + 1), issued_at
+
+    def _final(self, draft: Document, offset: int, at: datetime) -> Iterable[Change]:
+        if isinstance(draft, Invoice):
+            return [self._invoice(draft, offset, at)]
+        return self._note(draft, offset, at)
+
+    def _invoice(self, draft: Invoice, offset: int, at: datetime) -> Change:
+        number, issued_at = self._number(draft.terms.series, at)
+        due = draft.totals.amount_due
+        zero = due - due
+        set_off = min(due, self.set_off.get(draft.id, ZERO))
+        kept = max(ZERO, self.balances.get((draft.customer, draft.currency), ZERO))
+        from_balance = min(kept, due - set_off)
+        balance = Balance(
+            set_off=set_off + zero, from_balance=from_balance + zero, cancelled=zero, paid=zero, overpaid=zero,
+            open=due - set_off - from_balance,
+        )  # fmt: skip
+        final = draft.model_copy(update={
+            "number": number, "issued_at": issued_at, "held": (), "balance": balance,
+            "revision": FINAL_REVISION + offset + 1, "due_at": issued_at + timedelta(days=draft.terms.payment_days),
+            "status": "open" if balance.open else "paid",
+        })  # fmt: skip
+        return Change(final, ("finalized",), issued_at)
+
+    def _note(self, draft: CreditNote, offset: int, at: datetime) -> Iterable[Change]:
+        """A note with what it takes back now, and the invoice as it stands after it; nothing if nothing is left."""
+        invoice = self.documents.get(draft.invoice) if draft.invoice is not None else None
+        if draft.invoice is not None and invoice is None:
+            raise DraftMissing(draft.invoice)
+        corrected = invoice if isinstance(invoice, Invoice) else None
+        run = self.documents.get(draft.run_invoice) if draft.run_invoice is not None else None
+        against = run if isinstance(run, Invoice) and run.status == "draft" and not run.held else None
+        earlier = self.notes.get(draft.invoice or "", ())
+        made = issued_note(draft, corrected, earlier, against, self.set_off.get(against.id, ZERO) if against else ZERO)
+        if made is None:
+            return
+        number, issued_at = self._number(draft.series, at)
+        note = made.model_copy(
+            update={"number": number, "issued_at": issued_at, "revision": FINAL_REVISION + offset + 1}
+        )
+        yield Change(note, ("issued",), issued_at)
+        if corrected is not None and note.settled.cancelled:
+            yield _credited(corrected, note, offset)
+
+    # -- actions -----------------------------------------------------------------------------------------------------
+
+    def _act(self, document: Document, offset: int, action: DocumentAction) -> Iterable[Change]:
+        if document.customer != action.customer:
+            raise _Refused(f"document: {document.number or document.id} is not of {action.customer}")
+        if action.action == "release":
+            _refuse_unless(document.status == "draft", document, "released", "a held draft")
+            return self._final(document.model_copy(update={"held": ()}), offset, action.time)
+        if action.action == "reject":
+            _refuse_unless(document.status == "draft", document, "rejected", "a held draft")
+            if self.set_off.get(document.id):
+                raise _Refused(f"document: a credit note is set off against it; release {document.id} and void it")
+            rejected = document.model_copy(update={"status": "rejected", "revision": FINAL_REVISION + offset + 1})
+            return [Change(rejected, ("rejected",), action.time)]
+        if not isinstance(document, Invoice):
+            raise _Refused(f"document: {document.number or document.id} is a credit note; only invoices can be that")
+        if action.action in ("void", "reissue"):
+            return self._void(document, offset, action)
+        if action.action == "payment":
+            return [_paid(document, offset, action)]
+        return [_marked(document, offset, action)]
+
+    def _void(self, invoice: Invoice, offset: int, action: DocumentAction) -> Iterable[Change]:
+        note = void_note(invoice, self.notes.get(invoice.id, ()), action)
+        number, issued_at = self._number(note.series, action.time)
+        note = note.model_copy(
+            update={"number": number, "issued_at": issued_at, "revision": FINAL_REVISION + offset + 1}
+        )
+        cancelled = invoice.balance.cancelled + note.settled.cancelled
+        balance = invoice.balance.model_copy(
+            update={"cancelled": cancelled, "open": invoice.balance.open - note.settled.cancelled}
+        )
+        voided = invoice.model_copy(
+            update={"status": "voided", "balance": balance, "revision": FINAL_REVISION + offset + 1}
+        )
+        yield Change(note, ("issued",), issued_at)
+        yield Change(voided, ("voided",), action.time)
+        if action.action == "reissue":
+            # The note is not kept yet, so what it leaves the customer is not taken twice.
+            yield self._invoice(reissued(voided, action), offset, action.time)
+
+
+def as_entered(draft: Invoice, entered: Invoice) -> Invoice:
+    """A draft with what its place in billing.finalisations makes of it, taken from the document as it was entered."""
+    of_the_log = ("number", "issued_at", "due_at", *STANDING)
+    return draft.model_copy(update={name: getattr(entered, name) for name in of_the_log})
+
+
+def number_of(document: Document) -> tuple[str, int]:
+    """The series of a final document and its number in it."""
+    series, _, number = str(document.number).rpartition("-")
+    return series, int(number)
+
+
+def kept_by(document: Document) -> Decimal:
+    """What a document adds to what is kept for its customer."""
+    if isinstance(document, CreditNote):
+        return document.settled.kept if document.status == "issued" else ZERO
+    return document.balance.overpaid - document.balance.from_balance
+
+
+def books_of(
+    documents: Iterable[Document],
+    notes: Iterable[CreditNote],
+    series: Mapping[str, SeriesEnd],
+    balances: Mapping[tuple[str, str], Decimal],
+    requests: Iterable[tuple[str, str]] = (),
+) -> Books:
+    """The books as they were stored: `documents` as they stand, every issued note that concerns one of them."""
+    books = Books()
+    for note in notes:
+        books._put(note)
+    for document in documents:
+        books.documents[document.id] = document
+    books.series, books.balances, books.requests = dict(series), dict(balances), set(requests)
+    return books
+
+
+def _credited(invoice: Invoice, note: CreditNote, offset: int) -> Change:
+    cancelled = note.settled.cancelled
+    left = invoice.balance.open - cancelled
+    balance = invoice.balance.model_copy(update={"cancelled": invoice.balance.cancelled + cancelled, "open": left})
+    transitions, status = ("credited",), invoice.status
+    if not left and status in ("open", "past_due"):
+        transitions, status = ("credited", "paid"), "paid"  # type: ignore[assignment]
+    changed = invoice.model_copy(update={"status": status, "balance": balance, "revision": FINAL_REVISION + offset + 1})
+    return Change(changed, transitions, note.issued_at)
+
+
+def _paid(invoice: Invoice, offset: int, action: DocumentAction) -> Change:
+    """Money that came in is booked whatever the state of the invoice; what it does not need is kept."""
+    if invoice.status not in FINAL:
+        raise _Refused(f"document: is {invoice.status}; only a final invoice can be paid")
+    if not action.amount:
+        raise _Refused("amount: must be greater than 0")
+    used = min(action.amount, invoice.balance.open)
+    balance = invoice.balance.model_copy(update={
+        "paid": invoice.balance.paid + used, "open": invoice.balance.open - used,
+        "overpaid": invoice.balance.overpaid + action.amount - used,
+    })  # fmt: skip
+    settles = not balance.open and invoice.status in ("open", "past_due", "uncollectible")
+    changed = invoice.model_copy(
+        update={
+            "balance": balance,
+            "revision": FINAL_REVISION + offset + 1,
+            "status": "paid" if settles else invoice.status,
+        }
+    )
+    return Change(changed, ("payment_received", "paid") if settles else ("payment_received",), action.time)
+
+
+MARKED = {"uncollectible": ("open", "past_due"), "past_due": ("open",)}
+
+
+def _marked(invoice: Invoice, offset: int, action: DocumentAction) -> Change:
+    allowed = MARKED[action.action]
+    _refuse_unless(invoice.status in allowed, invoice, action.action.replace("_", " "), f"an {allowed[0]} invoice")
+    changed = invoice.model_copy(update={"status": action.action, "revision": FINAL_REVISION + offset + 1})
+    return Change(changed, (action.action,), action.time)
+
+
+def _refuse_unless(allowed: bool, document: Document, what: str, wanted: str) -> None:
+    if not allowed:
+        name = document.number or document.id
+        raise _Refused(f"document: {name} is {document.status}; only {wanted} can be {what}")

@@ -1,0 +1,65 @@
+"""Records of billing.finalisations: the one order in which documents become final and change how they stand.
+
+Numbers, issue dates, what a credit note takes back and whether an action is accepted are functions of this log.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from schemas.identity import derived_id
+from schemas.party import Party
+from schemas.period import Instant
+from schemas.quantity import NonNegative
+
+ActionKind = Literal["release", "reject", "void", "reissue", "uncollectible", "past_due", "payment"]
+
+
+class Finalisation(BaseModel):
+    """A draft becomes final. Its number is its place among first occurrences in its series."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    record: Literal["final"] = "final"
+    document_id: str
+    series: str
+    customer: str
+    tick: int
+
+
+class DocumentAction(BaseModel):
+    """A command about one document, with its place in billing.commands and the billing time that it was given at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    record: Literal["action"] = "action"
+    action: ActionKind
+    document_id: str
+    customer: str
+    request_id: str
+    actor: str
+    reason: str
+    tick: int
+    time: Instant
+    partition: int
+    offset: int
+    amount: NonNegative | None = None
+    """Of a payment."""
+    buyer: Party | None = None
+    """For a document that takes the place of a void one: the customer's details then."""
+
+    @property
+    def id(self) -> str:
+        """What stands for it where documents are listed by id."""
+        return str(derived_id("document action", self.customer, self.request_id))
+
+    @property
+    def request(self) -> tuple[str, str]:
+        """What makes it one: the first record of a request counts."""
+        return self.customer, self.request_id
+
+
+DocumentRecord = Annotated[Finalisation | DocumentAction, Field(discriminator="record")]
+DOCUMENT_RECORD: TypeAdapter[Finalisation | DocumentAction] = TypeAdapter(DocumentRecord)
