@@ -12,6 +12,9 @@ from agents.topics import CATALOGUE
 from pipeline.catalogue_changes import changes
 from schemas.catalogue_entry import ENTRY, AnyEntry, Catalogue, catalogue_of
 
+KEPT = 64
+"""Catalogues that are kept folded: every close asks for the one below its tick's vector."""
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -30,10 +33,15 @@ class CatalogueLog:
         self._applied: list[Applied] = []
         self._position = 0
         self._lock = asyncio.Lock()
+        self._known: dict[int, Catalogue] = {}
 
     async def as_of(self, next_offset: int) -> Catalogue:
         """The catalogue below a position of the log; reads on if it has not been read so far."""
-        return catalogue_of(applied.entry for applied in await self._below(next_offset))
+        if next_offset not in self._known:
+            if len(self._known) >= KEPT:
+                self._known.clear()
+            self._known[next_offset] = catalogue_of(applied.entry for applied in await self._below(next_offset))
+        return self._known[next_offset]
 
     async def newest(self) -> Catalogue:
         """The catalogue up to the end of the log now: for people, not for anything that is billed."""

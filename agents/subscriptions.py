@@ -24,14 +24,14 @@ from agents.store.billing import BillingStore, StoredState
 from agents.topics import CATALOGUE, COMMANDS, OUTCOMES
 from pipeline.runs import bill, next_due_at
 from pipeline.subscriptions import decide
-from schemas.catalogue_entry import PlanEntry
-from schemas.command import COMMAND_RECORD, Cancel, CommandOutcome, Subscribe, TickCopy
+from schemas.catalogue_entry import Catalogue
+from schemas.command import COMMAND_RECORD, Command, CommandOutcome, TickCopy
 from schemas.customer_state import BillingRun, CustomerState
 from schemas.tick import Tick
 
 log = logging.getLogger(__name__)
 
-Read = Subscribe | Cancel | TickCopy
+Read = Command | TickCopy
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class SubscriptionAgent:
             seen=self._store.outcomes((command.customer, command.request_id) for command in commands),
         )
 
-    async def _command(self, fold: _Fold, command: Subscribe | Cancel, offset: int) -> None:
+    async def _command(self, fold: _Fold, command: Command, offset: int) -> None:
         known = fold.seen.get((command.customer, command.request_id))
         held = fold.states.get(command.customer, StoredState(CustomerState(customer=command.customer), -1))
         if known is not None and (known.offset != offset or held.offset >= offset or not known.accepted):
@@ -92,7 +92,7 @@ class SubscriptionAgent:
             # no state and may have been decided under an earlier clock than the one that is stored now.
             fold.outcomes.append(known if known.offset == offset else _repeated(known, fold, offset))
             return
-        decision = decide(held.state, command, fold.clock, await self._plan(command, fold.clock))
+        decision = decide(held.state, command, fold.clock, await self._catalogue_of(fold.clock))
         outcome = CommandOutcome(
             request_id=command.request_id,
             customer=command.customer,
@@ -111,11 +111,8 @@ class SubscriptionAgent:
             fold.states[command.customer] = StoredState(decision.state, offset)
             fold.touched.add(command.customer)
 
-    async def _plan(self, command: Subscribe | Cancel, clock: Tick | None) -> PlanEntry | None:
-        if clock is None or not isinstance(command, Subscribe):
-            return None
-        catalogue = await self._catalogue.as_of(clock.vector.end(CATALOGUE, 0))
-        return catalogue.plan(command.plan, command.plan_version)
+    async def _catalogue_of(self, clock: Tick | None) -> Catalogue:
+        return Catalogue() if clock is None else await self._catalogue.as_of(clock.vector.end(CATALOGUE, 0))
 
     async def _tick(self, fold: _Fold, tick: Tick, offset: int) -> None:
         if fold.clock is not None and tick.number <= fold.clock.number and offset != fold.clock_offset:
@@ -173,11 +170,6 @@ def _read(batches: Sequence[RecordBatch]) -> Iterator[tuple[int, Read]]:
                 yield offset, COMMAND_RECORD.validate_json(value or b"")
             except ValidationError as error:
                 log.error("%s/%s at offset %s is no command: %s", COMMANDS, batch.partition, offset, error)
-
-
-def _is_due(state: CustomerState, tick: Tick) -> bool:
-    at = next_due_at(state)
-    return at is not None and at <= tick.time
 
 
 def _repeated(known: CommandOutcome, fold: _Fold, offset: int) -> CommandOutcome:

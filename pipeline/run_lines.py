@@ -24,6 +24,8 @@ from schemas.quantity import ONE
 from schemas.rated_line import RatedLine
 from schemas.tax import TaxRate
 
+ALONE = "one-off"
+"""The group of lines that are billed on an invoice of their own."""
 IssuedKey = tuple[str, str, int, Period]
 IssuedByKey = Mapping[IssuedKey, Sequence[IssuedLine]]
 UsageByMeter = Mapping[tuple[str, str, Period], Sequence[Usage]]
@@ -101,7 +103,7 @@ def run_lines(
         found.setdefault(key, []).extend(_lines(due, entry, usage, catalogue, before))
         skips[key] = skips.get(key, True) and (due.rerates or entry.plan.zero_invoices == "skip")
     for one in closed.one_offs:
-        key = (one.currency, one.subscription or "" if one.alone else _group_of(closed, one))
+        key = (one.currency, ALONE if one.alone else _group_of(closed, one))
         found.setdefault(key, []).append(_one_off(one, closed, catalogue))
         skips[key] = False
     return tuple(_split(key, lines, closed, catalogue, skips[key]) for key, lines in sorted(found.items()))

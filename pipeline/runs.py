@@ -104,14 +104,20 @@ def _renewals_wait(held: Subscription) -> bool:
 
 
 def _grouped(state: CustomerState, held: Subscription, found: list[_Found]) -> list[DuePeriod]:
-    """Due periods in order of time; charges of one plan version that serve the same spans of a period together."""
+    """Due periods in order of service; charges of one plan version that serve the same spans of a period together."""
     groups: dict[tuple[object, ...], list[_Found]] = {}
     for one in found:
         key = (one.period, one.served, one.rerates, one.charge.plan, one.charge.plan_version, one.charge.trial,
                _prorates_free_units(one))  # fmt: skip
         groups.setdefault(key, []).append(one)
-    ordered = sorted(groups.values(), key=lambda ones: (ones[0].period.end, ones[0].period.start))
+    ordered = sorted(groups.values(), key=lambda ones: _service_of(ones[0]).start)  # stable: then in order of charges
     return [_due_period(state, held, ones) for ones in ordered]
+
+
+def _service_of(one: _Found) -> Period:
+    """From the first to the last served instant; empty, at the start of the period, if nothing is served any more."""
+    start = one.served[0].start if one.served else one.period.start
+    return Period(start, one.served[-1].end if one.served else start)
 
 
 def _prorates_free_units(one: _Found) -> bool:
@@ -124,8 +130,7 @@ def _prorates_free_units(one: _Found) -> bool:
 def _due_period(state: CustomerState, held: Subscription, found: list[_Found]) -> DuePeriod:
     one = found[0]
     served = one.served
-    start = served[0].start if served else one.period.start
-    service = Period(start, served[-1].end if served else start)
+    service = _service_of(one)
     return DuePeriod(
         subscription=held.id,
         plan=one.charge.plan,

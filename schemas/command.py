@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
+from schemas.credit import Treatment
+from schemas.customer import Text
+from schemas.quantity import Amount, NonNegative
+from schemas.subscription import Contract, Override
+from schemas.tax import Exemption
 from schemas.tick import Tick
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Line = Annotated[str, Field(min_length=1, max_length=300)]
 
 
 class _Command(BaseModel):
@@ -17,27 +25,182 @@ class _Command(BaseModel):
     request_id: Name
     actor: Name
     reason: str = Field(max_length=2000)
+    """Why; where money moves it must not be blank."""
     customer: Name
 
 
-class Subscribe(_Command):
+class _OfSubscription(_Command):
+    subscription: Name
+
+
+class Subscribe(_OfSubscription):
     """Puts a customer on a version of a plan, from `starts_at` (default: billing time of the command)."""
 
     command: Literal["subscribe"] = "subscribe"
-    subscription: Name
     plan: Name
     plan_version: Name
     currency: Name | None = None
-    """One that the plan is offered in; its own, if left out."""
+    """One that the plan is offered in; the customer's, or the plan's own, if left out."""
     starts_at: AwareDatetime | None = None
-    time_zone: Name = "UTC"
+    time_zone: Name | None = None
+    """The customer's, or UTC, if left out."""
+    trial_ends_at: AwareDatetime | None = None
+    """In place of the plan's trial; at the start for none."""
+    quantities: Mapping[Name, NonNegative] = Field(default_factory=dict)
+    """Seats by rate card, where they differ from the plan's."""
+    add_ons: tuple[Name, ...] = ()
+    subjects: tuple[Name, ...] | None = None
+    """Whose usage it bills; left out, every subject that no other subscription names."""
+    separate: bool = False
+    """Whether it has invoices of its own."""
+    contract: Contract | None = None
 
 
-class Cancel(_Command):
-    """Ends a subscription at the end of its running period."""
+class Change(_OfSubscription):
+    """Moves a subscription to another plan version: the old charges end where the new ones start, on the old grid."""
+
+    command: Literal["change"] = "change"
+    plan: Name
+    plan_version: Name
+    when: Literal["auto", "now", "period_end"] = "auto"
+    """`auto` is now, but for a downgrade (lower recurring fees) the end of the running period."""
+    at: AwareDatetime | None = None
+    """An instant in place of `when`: later is scheduled, earlier is rated anew."""
+    quantities: Mapping[Name, NonNegative] = Field(default_factory=dict)
+    add_ons: tuple[Name, ...] | None = None
+    """Those taken now if left out, as far as the new plan has them."""
+    reset_anchor: bool = False
+    """Whether the grid begins anew with the change."""
+
+
+class ChangeQuantity(_OfSubscription):
+    """Changes the seats of a fee, prorated like a change of plan."""
+
+    command: Literal["change_quantity"] = "change_quantity"
+    card: Name
+    quantity: NonNegative
+    when: Literal["now", "period_end"] = "now"
+    at: AwareDatetime | None = None
+
+
+class ChangeAddOns(_OfSubscription):
+    """Takes add-ons of the plan, or gives them up."""
+
+    command: Literal["change_add_ons"] = "change_add_ons"
+    add: tuple[Name, ...] = ()
+    remove: tuple[Name, ...] = ()
+    when: Literal["now", "period_end"] = "now"
+
+
+class SetOverride(_OfSubscription):
+    """Gives one subscription a price of its own for a rate card, or waives it, from a time on: recorded, no SQL."""
+
+    command: Literal["set_override"] = "set_override"
+    card: Name
+    override: Override | None
+    """None ends what was set before: the plan's price again."""
+    effective_from: AwareDatetime | None = None
+    """Start of the running period if left out; earlier is rated anew, later is scheduled."""
+    until: AwareDatetime | None = None
+
+
+class SetAnchor(_OfSubscription):
+    """Begins a new grid now, through the day of a date."""
+
+    command: Literal["set_anchor"] = "set_anchor"
+    anchor: date
+
+
+class Cancel(_OfSubscription):
+    """Ends a subscription: at the end of its running period (or contract), now, or at an instant."""
 
     command: Literal["cancel"] = "cancel"
-    subscription: Name
+    when: Literal["now", "period_end"] = "period_end"
+    at: AwareDatetime | None = None
+
+
+class Reactivate(_OfSubscription):
+    """Takes back a cancellation whose end has not come yet."""
+
+    command: Literal["reactivate"] = "reactivate"
+
+
+class Pause(_OfSubscription):
+    """Interrupts the service from now: a gap on the same grid, until it is resumed or until an instant."""
+
+    command: Literal["pause"] = "pause"
+    until: AwareDatetime | None = None
+
+
+class Resume(_OfSubscription):
+    """Ends a pause now."""
+
+    command: Literal["resume"] = "resume"
+
+
+class ExtendTrial(_OfSubscription):
+    """Moves the end of a running trial to a later time."""
+
+    command: Literal["extend_trial"] = "extend_trial"
+    trial_ends_at: AwareDatetime
+
+
+class MarkPastDue(_OfSubscription):
+    """An invoice of the subscription was not paid in time, and dunning says so."""
+
+    command: Literal["mark_past_due"] = "mark_past_due"
+
+
+class MarkPaid(_OfSubscription):
+    """Nothing of a subscription that was past due is open any more."""
+
+    command: Literal["mark_paid"] = "mark_paid"
+
+
+class SetCustomer(_Command):
+    """Sets fields of the customer's record; those left out stay. An empty text or list clears one."""
+
+    command: Literal["set_customer"] = "set_customer"
+    name: Text | None = None
+    address: tuple[Text, ...] | None = None
+    country: Text | None = None
+    tax_ids: tuple[Text, ...] | None = None
+    email: Text | None = None
+    order_reference: Text | None = None
+    currency: Text | None = None
+    time_zone: Text | None = None
+    language: Text | None = None
+    exemption: Exemption | Literal[""] | None = None
+
+
+class AddLine(_Command):
+    """A line that no plan has: a debit, or (negative) goodwill that becomes a credit note."""
+
+    command: Literal["add_line"] = "add_line"
+    name: Line
+    amount: Amount
+    currency: Name | None = None
+    subscription: Name | None = None
+    """Whose plan it is taxed like; the only one if left out."""
+    tax_rates: tuple[Name, ...] | None = None
+    """Of that plan's taxes; its own if left out."""
+    alone: bool = False
+    """Billed at the next tick, on an invoice of its own; else with the next invoice due."""
+
+
+class GrantCredit(_Command):
+    """Prepaid or given credit that later invoices draw from."""
+
+    command: Literal["grant_credit"] = "grant_credit"
+    amount: Annotated[Amount, Field(gt=0)]
+    currency: Name | None = None
+    funding: Literal["free", "paid"] = "free"
+    treatment: Treatment | None = None
+    priority: int | None = None
+    effective_at: AwareDatetime | None = None
+    """Billing time of the command if left out."""
+    expires_at: AwareDatetime | None = None
+    applies_to: tuple[Name, ...] = ()
 
 
 class TickCopy(BaseModel):
@@ -49,9 +212,28 @@ class TickCopy(BaseModel):
     tick: Tick
 
 
-Command = Subscribe | Cancel
-CommandRecord = Annotated[Subscribe | Cancel | TickCopy, Field(discriminator="command")]
-COMMAND_RECORD: TypeAdapter[Subscribe | Cancel | TickCopy] = TypeAdapter(CommandRecord)
+Command = (
+    Subscribe
+    | Change
+    | ChangeQuantity
+    | ChangeAddOns
+    | SetOverride
+    | SetAnchor
+    | Cancel
+    | Reactivate
+    | Pause
+    | Resume
+    | ExtendTrial
+    | MarkPastDue
+    | MarkPaid
+    | SetCustomer
+    | AddLine
+    | GrantCredit
+)
+CommandRecord = Annotated[Command | TickCopy, Field(discriminator="command")]
+COMMAND_RECORD: TypeAdapter[Command | TickCopy] = TypeAdapter(CommandRecord)
+NAMES: tuple[str, ...] = tuple(kind.model_fields["command"].default for kind in get_args(Command))
+"""What commands are called on the wire."""
 
 
 class CommandOutcome(BaseModel):

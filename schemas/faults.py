@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 Found = tuple[tuple[str | int, ...], str, Any]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Malformed(ValueError):
+    """A value that is not what its model says; the message names the first field and says why."""
 
 
 class Strict(BaseModel):
@@ -39,3 +44,12 @@ def _again(error: ErrorDetails) -> InitErrorDetails:
     if kind == "contradiction":
         kind = contradiction(str(context["message"]))
     return InitErrorDetails(type=kind, loc=error["loc"], input=error["input"], ctx=context)
+
+
+def checked(kind: type[Model], fields: Mapping[str, Any]) -> Model:
+    """A value of a model from its fields. Raises Malformed."""
+    try:
+        return kind.model_validate(dict(fields))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise Malformed(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None

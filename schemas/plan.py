@@ -109,6 +109,8 @@ class RateCard(Strict):
     timing: Annotated[Literal["advance", "arrears"], Field(validate_default=True)] = "arrears"
     interval: Interval | None = None
     one_time: bool = False
+    add_on: Name | None = None
+    """Charged only to subscriptions that take this add-on; several rate cards may be one add-on."""
     tax_rates: tuple[Name, ...] = ()
     unit_conversion: UnitConversion | None = None
     free_units: NonNegative | None = None
@@ -235,6 +237,8 @@ class Plan(Strict):
     """`subscription` unless `billing_day` says otherwise."""
     grace: Annotated[timedelta, BeforeValidator(span), WRITTEN_SPAN] = timedelta(hours=6)
     """How long after its end a period stays open."""
+    trial: Interval | None = None
+    """How long a new subscription is on trial: fees begin after it, usage in it is rated and given away."""
     tax_behavior: Literal["exclusive", "inclusive"] = "exclusive"
     tax_rates: tuple[Name, ...] = ()
     commitment: PlanCommitment | None = None
@@ -292,6 +296,11 @@ class Plan(Strict):
                 faults += [((index, *below), message, value) for below, message, value in _listed(info.data, listed)]
             refuse("price_lists", faults)
         return lists
+
+    @property
+    def add_ons(self) -> tuple[str, ...]:
+        """What a subscription may take beside the plan, in order of its rate cards."""
+        return tuple(dict.fromkeys(card.add_on for card in self.rate_cards if card.add_on is not None))
 
     @property
     def currencies(self) -> tuple[str, ...]:

@@ -96,6 +96,7 @@ class Subscription(BaseModel):
     pauses: tuple[Pause, ...] = ()
     contract: Contract | None = None
     past_due: bool = False
+    add_ons: tuple[str, ...] = ()
     separate: bool = False
     """Whether it has invoices of its own."""
     subjects: tuple[str, ...] | None = None

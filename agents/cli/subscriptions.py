@@ -193,5 +193,6 @@ def refusal_text(outcome: CommandOutcome) -> str:
 HINTS = {
     "billing time has not begun": "begin it: tally tick --start test --at TIME, or tally tick --start wall",
     "in the catalogue as of tick": "a version counts from the tick after it was applied: on a test clock, tally tick",
-    "is after billing time": "a subscription starts now or earlier: on a test clock, move time on with tally tick",
+    "must say why": "say it with --reason: it is kept with the record",
+    "has no subscription": "tally subscriptions lists who has which",
 }

@@ -76,7 +76,7 @@ def refused(clock: Tick | None, plan: PlanEntry | None, starts_at: datetime | No
         request_id="r1", actor="ann", reason="", customer="acme", subscription="s", plan="team", plan_version="ab12",
         starts_at=starts_at,
     )  # fmt: skip
-    reason = decide(CustomerState(customer="acme"), command, clock, plan).refusal
+    reason = decide(CustomerState(customer="acme"), command, clock, catalogue_of([plan] if plan else [])).refusal
     assert reason
     outcome = CommandOutcome(
         request_id="r1", customer="acme", command="subscribe", actor="ann", reason="", accepted=False, detail=reason,
@@ -92,7 +92,7 @@ def test_a_refusal_names_its_request_its_tick_and_what_helps() -> None:
     unseen = refused(tick(), None)
     assert "(request id r1, under tick 4)" in unseen
     assert "a version counts from the tick after it was applied" in unseen
-    assert "move time on" in refused(tick(), entry("ab12"), datetime(2026, 10, 2, tzinfo=UTC))
+    assert "400 days before billing time" in refused(tick(), entry("ab12"), datetime(2020, 10, 2, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("clock", ["test", "wall"])

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.catalogue_validation import load_catalogue
 from pipeline.subscriptions import decide
-from schemas.catalogue_entry import ENTRY, PlanEntry
+from schemas.catalogue_entry import ENTRY, Catalogue, PlanEntry, catalogue_of
 from schemas.command import Subscribe
 from schemas.customer_state import CustomerState
 from schemas.money import Currency
@@ -124,14 +124,18 @@ TICK = Tick(number=1, time=datetime(2027, 6, 1, tzinfo=UTC), clock="test", vecto
 
 @pytest.mark.parametrize(("asked", "billed"), [(None, "EUR"), ("EUR", "EUR"), ("JPY", "JPY")])
 def test_a_subscription_is_billed_in_the_currency_it_asks_for(asked: str | None, billed: str) -> None:
-    decision = decide(CustomerState(customer="acme"), subscribe(asked), TICK, PlanEntry.of(team(), {"calls": "v1"}))
+    decision = decide(CustomerState(customer="acme"), subscribe(asked), TICK, offered())
     assert (decision.refusal, [held.currency for held in decision.state.subscriptions]) == ("", [billed])
 
 
 def test_refused_a_subscription_in_a_currency_that_the_plan_is_not_offered_in() -> None:
-    decision = decide(CustomerState(customer="acme"), subscribe("USD"), TICK, PlanEntry.of(team(), {"calls": "v1"}))
+    decision = decide(CustomerState(customer="acme"), subscribe("USD"), TICK, offered())
     assert decision.refusal == "currency: plan team is not offered in USD; it is in EUR, JPY, TOK"
     assert decision.state.subscriptions == ()
+
+
+def offered() -> Catalogue:
+    return catalogue_of([PlanEntry.of(team(), {"calls": "v1"}).model_copy(update={"version": "v"})])
 
 
 def subscribe(currency: str | None) -> Subscribe:

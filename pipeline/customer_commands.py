@@ -1,0 +1,105 @@
+"""Commands on the customer: its record, lines that no plan has, goodwill. Source: design.md §7, rating.md §6, §8."""
+
+from __future__ import annotations
+
+from pipeline.commanding import Context, Refused, held
+from pipeline.subscribing import known_zone
+from schemas.command import AddLine, GrantCredit, SetCustomer
+from schemas.credit import CreditGrant
+from schemas.customer import Customer
+from schemas.customer_state import CustomerState, OneOff
+from schemas.faults import Malformed, checked
+from schemas.money import Currency, currency, round_money
+from schemas.subscription import Subscription
+
+GRANTED = ("amount", "priority", "expires_at", "funding", "treatment", "applies_to")
+
+
+def set_customer(state: CustomerState, command: SetCustomer, context: Context) -> CustomerState:
+    """Sets the fields that are given. Documents show them from the next one on."""
+    del context
+    given = {name: value for name in Customer.model_fields if (value := getattr(command, name)) is not None}
+    if not given:
+        raise Refused("set_customer: names no field to set")
+    if given.get("time_zone"):
+        known_zone(given["time_zone"])
+    if given.get("exemption") == "":
+        given["exemption"] = None
+    try:
+        record = checked(Customer, {**dict(state.record), **given})
+    except Malformed as fault:
+        raise Refused(str(fault)) from None
+    return state.model_copy(update={"record": record})
+
+
+def add_line(state: CustomerState, command: AddLine, context: Context) -> CustomerState:
+    """Adds a line to the next invoice, or to one of its own at the next tick; a negative one becomes a credit note."""
+    subscription = _taxed_like(state, command)
+    plan = None if subscription is None else context.plan(subscription.plan, subscription.plan_version)
+    code = command.currency or (subscription.currency if subscription is not None else state.record.currency)
+    if not code:
+        raise Refused("currency: name one: the customer has neither a subscription nor a currency of its own")
+    if plan is not None and code not in plan.plan.currencies:
+        raise Refused(f"currency: {subscription.id if subscription else ''} is not billed in {code}")
+    money = _currency(code) if plan is None else plan.plan.in_currency(code).money
+    if command.amount == 0 or round_money(command.amount, money) != command.amount:
+        raise Refused(f"amount: must be a rounded amount of {code} other than 0, not {command.amount}")
+    known = {rate.id for rate in plan.tax_rates} if plan is not None else set()
+    for name in command.tax_rates or ():
+        if name not in known:
+            raise Refused(
+                f"tax_rates: {name} is not among those of the plan; there are {', '.join(sorted(known)) or 'none'}"
+            )
+    if not command.alone and not any(one.ends_at is None or one.ends_at > context.now for one in state.subscriptions):
+        raise Refused("alone: no invoice is due any more that would take the line; bill it alone")
+    line = OneOff(
+        id=command.request_id, name=command.name, amount=command.amount, currency=code, at=context.now,
+        time_zone=subscription.time_zone if subscription is not None else known_zone(state.record.time_zone or "UTC"),
+        subscription=None if subscription is None else subscription.id,
+        plan=None if plan is None else (plan.name, plan.version), tax_rates=command.tax_rates, alone=command.alone,
+    )  # fmt: skip
+    return state.model_copy(update={"one_offs": (*state.one_offs, line)})
+
+
+def grant_credit(state: CustomerState, command: GrantCredit, context: Context) -> CustomerState:
+    """Grants credit that later invoices draw from."""
+    code = command.currency or next((one.currency for one in state.subscriptions), state.record.currency)
+    if not code:
+        raise Refused("currency: name one: the customer has neither a subscription nor a currency of its own")
+    if round_money(command.amount, _money_of(state, code, context)) != command.amount:
+        raise Refused(f"amount: must be rounded to the minor units of {code}, not {command.amount}")
+    given = {name: getattr(command, name) for name in GRANTED}
+    began = {"created_at": context.now, "effective_at": command.effective_at or context.now}
+    try:
+        grant = checked(CreditGrant, {"id": command.request_id, "currency": code, **began, **given})
+    except Malformed as fault:
+        raise Refused(str(fault)) from None
+    return state.model_copy(update={"grants": (*state.grants, grant)})
+
+
+def _taxed_like(state: CustomerState, command: AddLine) -> Subscription | None:
+    if command.subscription is not None:
+        return held(state, command.subscription)
+    found = [one for one in state.subscriptions if command.currency in (None, one.currency)]
+    if len(found) > 1:
+        raise Refused(
+            f"subscription: name one of {', '.join(one.id for one in found)}: the line is taxed like its plan"
+        )
+    if state.subscriptions and not found:
+        raise Refused(f"currency: {state.customer} is not billed in {command.currency}")
+    return found[0] if found else None
+
+
+def _money_of(state: CustomerState, code: str, context: Context) -> Currency:
+    for one in state.subscriptions:
+        plan = context.catalogue.plan(one.plan, one.plan_version)
+        if one.currency == code and plan is not None:
+            return plan.plan.in_currency(code).money
+    return _currency(code)
+
+
+def _currency(code: str) -> Currency:
+    try:
+        return currency(code)
+    except ValueError as fault:
+        raise Refused(str(fault)) from None
