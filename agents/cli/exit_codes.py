@@ -51,6 +51,8 @@ ROUTES: Final[dict[str, Route]] = {
     "agents.signing.KeyRefused": Route(REFUSED),
     "agents.clock.TickRefused": Route(REFUSED),
     "agents.web.server.ServerRefused": Route(REFUSED),
+    "agents.event_files.FileRefused": Route(REFUSED),
+    "agents.publishing.PositionRefused": Route(REFUSED),
     "agents.tokens.TokenTaken": Route(REFUSED),
     "agents.tokens.TokenUnknown": Route(NOT_FOUND),
     "agents.cli.failures.Refused": Route(REFUSED),

@@ -28,6 +28,7 @@ MODULES: Final = (
     "agents.cli.services",
     "agents.cli.demo",
     "agents.cli.publish",
+    "agents.cli.check_event",
     "agents.cli.serve",
     "agents.cli.tokens",
     "agents.cli.contract",

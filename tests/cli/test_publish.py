@@ -1,35 +1,41 @@
-"""Publishing lines: chunks in order, after those that were published before; keys are subjects."""
+"""Publishing a file: keys are subjects, and the command line says what a file is."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
 
-from agents.cli import publish as module
 from agents.publisher import Publisher, subject_of
 from agents.settings import Settings
+from tests.cli.test_frame import run
 
 
-def test_lines_are_published_in_order_without_blank_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK_LINES", 2)
-    lines = io.BytesIO(b"a\n\nb\r\n  c  \nd\ne")
-    assert list(module._chunks(lines, 0)) == [[b"a", b"b"], [b"c", b"d"], [b"e"]]
-
-
-@pytest.mark.parametrize(("skip", "left"), [(0, b"abc"), (1, b"bc"), (2, b"c"), (3, b""), (9, b"")])
-def test_lines_that_were_published_before_are_left_out(skip: int, left: bytes) -> None:
-    chunks = module._chunks(io.BytesIO(b"a\nb\nc\n"), skip)
-    assert b"".join(line for chunk in chunks for line in chunk) == left
-
-
-@pytest.mark.parametrize(("kept", "position"), [("1200", 1200), ("1200\n", 1200), ("", 0), ("half a numb", 0)])
-def test_a_run_goes_on_after_the_last_acknowledged_line(tmp_path: Path, kept: str, position: int) -> None:
-    file = tmp_path / "usage.jsonl.position"
-    file.write_text(kept)
-    assert module._kept(file) == position
-    assert module._kept(tmp_path / "absent") == 0
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("usage.csv",), 1, "a CSV file needs a mapping"),
+        (("usage.csv", "--mapping", "typo.toml"), 1, "typo.toml: subjet: Extra inputs are not permitted"),
+        (("usage.csv", "--mapping", "broken.toml"), 1, "broken.toml: "),
+        (("usage.csv", "--mapping", "other.toml"), 1, "line 1: there is no column 'user'; there are at, key"),
+        (("usage.csv", "--mapping", "absent.toml"), 4, "absent.toml"),
+        (("usage.jsonl", "--source", "/x"), 2, "says itself what it is"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_before_anything_is_sent(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    mapping = 'source = "/x"\ntype = "call"\nsubject = "{user}"\ntime = "{at}"\n'
+    files = {
+        "usage.csv": "at,key\n", "usage.jsonl": "", "typo.toml": mapping + 'subjet = "x"' ,
+        "broken.toml": "source =", "other.toml": mapping,
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    done = run("publish", *arguments, home=tmp_path, TALLY_KAFKA="127.0.0.1:1")
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
