@@ -77,11 +77,11 @@ def faults(statement: Statement, events: Sequence[RawEvent]) -> Iterator[str]:
     invoice = Invoice.model_validate(statement.document)
     yield from _document_faults(statement, invoice)
     yield from _event_faults(statement, events, invoice.customer)
-    metered = [MeteredEvent(event.type, _time(event), read_payload(event.data)) for event in _in_order(events)]
-    for proof in statement.usage:
-        yield from _usage_faults(proof, metered)
+    proven = [(proof, _counted_by(proof, events)) for proof in statement.usage]
+    for proof, own in proven:
+        yield from _usage_faults(proof, own)
     for place, line in enumerate(invoice.lines, 1):
-        yield from (f"line {place}: {said}" for said in _line_faults(line, invoice, statement.usage, metered))
+        yield from (f"line {place}: {said}" for said in _line_faults(line, invoice, proven))
 
 
 def _document_faults(statement: Statement, invoice: Invoice) -> Iterator[str]:
@@ -148,6 +148,19 @@ def _owner(owners: Mapping[str, Sequence[tuple[datetime, str]]], event: RawEvent
     return since[place - 1][1] if place else event.subject
 
 
+def _counted_by(proof: UsageProof, events: Sequence[RawEvent]) -> Sequence[MeteredEvent]:
+    """The events of a proof's subjects outside its pauses, in order of arrival."""
+    return [
+        MeteredEvent(event.type, _time(event), read_payload(event.data))
+        for event in sorted(events, key=lambda event: (event.offset, event.partition))
+        if event.type in proof.definition.event_types
+        and (
+            event.subject in proof.subjects if proof.subjects is not None else event.subject not in proof.other_subjects
+        )
+        and not any(pause.contains(_time(event)) for pause in proof.pauses)
+    ]
+
+
 def _usage_faults(proof: UsageProof, events: Sequence[MeteredEvent]) -> Iterator[str]:
     """Where the events do not give what the close froze."""
     rows = aggregate(proof.definition, events, proof.service, time_zone=proof.time_zone, full_period=proof.period)
@@ -163,12 +176,14 @@ def _shown(values: tuple[int, int, Decimal] | None) -> str:
     return "nothing" if values is None else f"{values[0]:,} events, {values[1]:,} unusable, {plain(values[2])}"
 
 
-def _line_faults(
-    line: InvoiceLine, invoice: Invoice, usage: Sequence[UsageProof], events: Sequence[MeteredEvent]
-) -> Iterator[str]:
+Proven = Sequence[tuple[UsageProof, Sequence[MeteredEvent]]]
+"""Each proof with the events that it is about."""
+
+
+def _line_faults(line: InvoiceLine, invoice: Invoice, proven: Proven) -> Iterator[str]:
     """A line computed again from its quantity and its own rate card; and its quantity from the events."""
     rated = line.rated
-    proof = next((each for each in usage if _stands_behind(each, line)), None)
+    proof, events = next((each for each in proven if _stands_behind(each[0], line)), (None, ()))
     if rated.meter is not None and rated.kind == "usage" and proof is None:
         yield f"no usage of {rated.meter} is stated for it"
         return
@@ -196,8 +211,11 @@ def _quantity_faults(
     charge = line.rated.charge
     same = [
         each.rated for each in invoice.lines
-        if _stands_behind(proof, each) and each.rated.charge == charge and each.rated.kind in ("usage", "unpriced")
+        if _stands_behind(proof, each) and (each.rated.charge, each.charge_number) == (charge, line.charge_number)
+        and each.rated.kind in ("usage", "unpriced")
     ]  # fmt: skip
+    if line.adjusts is not None and any(rated.dimensions for rated in same):
+        return  # of a correction only the lines that changed are here
     found = _by_window(proof, line.rated, events)
     if any(rated.usage for rated in same) and None not in found:
         billed = _summed((row.window, row.quantity) for rated in same for row in rated.usage)
@@ -235,11 +253,6 @@ def _amounts(proof: UsageProof, events: Iterable[MeteredEvent]) -> list[Decimal]
     own = [event for event in events if counts(proof.definition, event) and proof.service.contains(event.time)]
     readings = [reading_of(proof.definition, event) for event in sorted(own, key=lambda event: event.time)]
     return [quantity(reading.value) for reading in readings if reading.value is not None]
-
-
-def _in_order(events: Iterable[RawEvent]) -> list[RawEvent]:
-    """Events in order of arrival: offset, then partition."""
-    return sorted(events, key=lambda event: (event.offset, event.partition))
 
 
 def _time(event: RawEvent) -> datetime:

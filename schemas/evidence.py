@@ -57,6 +57,10 @@ class UsageProof(Strict):
     period: Period
     """The full grid period, by which prorated aggregations divide."""
     time_zone: str
+    pauses: tuple[Period, ...] = ()
+    subjects: tuple[str, ...] | None = None
+    """Whose events count; None for all of the customer's but `other_subjects`."""
+    other_subjects: tuple[str, ...] = ()
     groups: tuple[FrozenUsage, ...]
 
 

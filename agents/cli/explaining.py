@@ -17,9 +17,10 @@ from agents.cli.reading import Reading
 from agents.store.line_usage import BEGINNING, LineDay, LineEvent, LineKey, LineUsage, Place
 from agents.store.looks import StoredInvoice
 from agents.topics import CATALOGUE
-from pipeline.usage_sql import to_ms
+from pipeline.usage_sql import Frame, to_ms
 from pipeline.windows import windows_of
 from schemas.catalogue_entry import Catalogue, MeterEntry
+from schemas.customer_state import DuePeriod, PeriodClosed
 from schemas.invoice import Invoice, InvoiceLine
 from schemas.period import Period
 from schemas.tick import Vector
@@ -81,14 +82,37 @@ async def explained(
     if line.rated.meter is None or line.rated.meter_version is None:
         return Explained(invoice, place, line, vector)
     catalogue = await readers.catalogue.as_of(vector.end(CATALOGUE, 0))
-    key = line_key(invoice, line, catalogue)
+    closed = await asyncio.to_thread(close_of, readers, invoice)
+    key = line_key(invoice, line, closed, catalogue)
     usage = LineUsage(readers.connection)
     return await asyncio.to_thread(_explained, usage, invoice, place, key, day, after, days, events)
 
 
-def line_key(invoice: Invoice, line: InvoiceLine, catalogue: Catalogue) -> LineKey:
+def close_of(readers: Reading, invoice: Invoice) -> PeriodClosed:
+    """The close that an invoice rests on. Raises NotFound."""
+    from agents.cli.failures import NotFound
+
+    closes = readers.looks.closes([invoice.basis.close_id])
+    if not closes:
+        raise NotFound(f"the close {invoice.basis.close_id} of {invoice.number or invoice.id} is not stored")
+    return PeriodClosed.model_validate_json(closes[0].record)
+
+
+def line_key(invoice: Invoice, line: InvoiceLine, closed: PeriodClosed, catalogue: Catalogue) -> LineKey:
     """What a line counts. Raises LookupError for a meter that the catalogue does not have."""
-    return LineKey(invoice.customer, meter_of(line, catalogue), line.rated.service, Vector(ends=invoice.basis.vector))
+    due = due_of(line, closed)
+    frame = Frame(line.rated.service, line.rated.time_zone, line.rated.period, gaps=due.pauses,
+                  subjects=due.subjects, other_subjects=due.other_subjects)  # fmt: skip
+    return LineKey(invoice.customer, meter_of(line, catalogue), frame, Vector(ends=invoice.basis.vector))
+
+
+def due_of(line: InvoiceLine, closed: PeriodClosed) -> DuePeriod:
+    """The due period of a close that a line bills. Raises LookupError if there is none."""
+    for due in closed.periods:
+        same = (due.subscription, due.plan_version, due.period, due.service)
+        if same == (line.subscription, line.plan_version, line.rated.period, line.rated.service):
+            return due
+    raise LookupError(f"close {closed.close_id} has no period of {line.subscription} for line {line.id}")
 
 
 def meter_of(line: InvoiceLine, catalogue: Catalogue) -> MeterEntry:

@@ -45,6 +45,7 @@ MODULES: Final = (
     "agents.cli.evidence",
     "agents.cli.keys",
     "agents.cli.replay",
+    "agents.cli.whatif",
     "agents.cli.reconcile",
     "agents.cli.leaks",
     "agents.cli.dead_letters",

@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from schemas.period import Period
+
 
 def instant(text: str, option: str, *, time_zone: str = "UTC") -> datetime:
     """A moment from `2026-11-01`, `2026-11-01T08:30` or with a zone of its own; otherwise local time of `time_zone`.
@@ -24,6 +26,24 @@ def instant(text: str, option: str, *, time_zone: str = "UTC") -> datetime:
         example = "a time such as 2026-11-01, 2026-11-01T08:30 or 2026-11-01T08:30:00+01:00"
         raise typer.BadParameter(f"{text!r} is not {example}", param_hint=option) from None
     return found.replace(microsecond=found.microsecond // 1000 * 1000)
+
+
+def span_of(text: str, option: str) -> Period:
+    """A span in UTC from a month `2026-10`, a day `2026-10-31`, or `START/END`. Raises BadParameter."""
+    from calendar import monthrange
+    from datetime import timedelta
+
+    from schemas.period import Period
+
+    start, slash, end = text.partition("/")
+    if slash:
+        first, last = instant(start, option), instant(end, option)
+        if last <= first:
+            raise typer.BadParameter(f"{text!r} ends before it starts", param_hint=option)
+        return Period(first, last)
+    whole_month = len(text) == len("2026-10")
+    first = instant(f"{text}-01" if whole_month else text, option)
+    return Period(first, first + timedelta(days=monthrange(first.year, first.month)[1] if whole_month else 1))
 
 
 def zone(name: str, option: str) -> ZoneInfo:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.cli.explaining import line_key
+from agents.cli.explaining import close_of, line_key
 from agents.cli.reading import Reading
 from agents.store.line_usage import LineKey, LineUsage
 from agents.store.looks import StoredInvoice
 from agents.topics import CATALOGUE, USAGE_EVENTS
 from pipeline.evidence import event_line, events_proof, evidence_bytes, faults, statement_bytes
 from schemas.catalogue_entry import Catalogue
+from schemas.customer_state import PeriodClosed
 from schemas.evidence import (
     EMBEDDED_AT_MOST,
     Evidence,
@@ -64,12 +65,9 @@ def _gathered(readers: Reading, stored: StoredInvoice, catalogue: Catalogue, vec
     from agents.cli.failures import NotFound
 
     invoice, usage = stored.invoice, LineUsage(readers.connection)
-    closes = readers.looks.closes([invoice.basis.close_id])
-    if not closes:
-        raise NotFound(f"the close {invoice.basis.close_id} of {invoice.number or invoice.id} is not stored")
-    close = json.loads(closes[0].record)
-    keys = _keys(invoice, catalogue)
-    proofs = tuple(_proof(usage, invoice, subscription, key, close) for subscription, key in keys)
+    closed = close_of(readers, invoice)
+    keys = _keys(invoice, closed, catalogue)
+    proofs = tuple(_proof(usage, invoice.basis.close_id, subscription, key) for subscription, key in keys)
     events = _events(usage, invoice.customer, [key for _, key in keys], vector)
     frozen = sum(row.events for proof in proofs for row in proof.groups)
     if frozen and not events:
@@ -80,33 +78,33 @@ def _gathered(readers: Reading, stored: StoredInvoice, catalogue: Catalogue, vec
         for subject, moves in sorted(owners.items())
         for since, customer in moves
     )
-    return Gathered(stored, close, proofs, listed, events)
+    return Gathered(stored, json.loads(closed.model_dump_json()), proofs, listed, events)
 
 
-def _keys(invoice: Invoice, catalogue: Catalogue) -> list[tuple[str, LineKey]]:
+def _keys(invoice: Invoice, closed: PeriodClosed, catalogue: Catalogue) -> list[tuple[str, LineKey]]:
     """(subscription, what is counted) of the lines with usage, each once."""
     found = {
         (line.subscription, line.rated.meter, line.rated.meter_version, line.rated.service): line
         for line in invoice.lines
         if line.rated.meter is not None
     }
-    return [(line.subscription, line_key(invoice, line, catalogue)) for line in found.values()]
+    return [(line.subscription, line_key(invoice, line, closed, catalogue)) for line in found.values()]
 
 
-def _proof(usage: LineUsage, invoice: Invoice, subscription: str, key: LineKey, close: Mapping[str, Any]) -> UsageProof:
-    line = next(
-        each for each in invoice.lines
-        if (each.subscription, each.rated.meter, each.rated.service) == (subscription, key.meter.name, key.span)
-    )  # fmt: skip
+def _proof(usage: LineUsage, close_id: str, subscription: str, key: LineKey) -> UsageProof:
+    frame = key.frame
     return UsageProof(
         subscription=subscription,
         meter=key.meter.name,
         meter_version=key.meter.version,
         definition=key.meter.meter,
-        service=key.span,
-        period=line.rated.period,
-        time_zone=line.rated.time_zone,
-        groups=tuple(_frozen(row) for row in usage.frozen(invoice.basis.close_id, subscription, key)),
+        service=frame.span,
+        period=frame.full_period or frame.span,
+        time_zone=frame.time_zone,
+        pauses=frame.gaps,
+        subjects=frame.subjects,
+        other_subjects=frame.other_subjects,
+        groups=tuple(_frozen(row) for row in usage.frozen(close_id, subscription, key)),
     )
 
 

@@ -23,6 +23,9 @@ def register(app: typer.Typer) -> None:
 def replay(
     names: Annotated[list[str] | None, typer.Argument(help="Numbers, ids or customers; none: the latest.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every close and every document.")] = False,
+    period: Annotated[
+        str, typer.Option("--period", help="Closes of periods that begin in 2026-10, 2026-10-31 or START/END (UTC).")
+    ] = "",
     check: Annotated[bool, typer.Option("--check", help="Say only the result, and what differs.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -34,11 +37,14 @@ def replay(
 
     from agents.settings import load
 
-    asyncio.run(_replay(load(), names or [], everything=everything, check=check, as_json=as_json))
+    asyncio.run(_replay(load(), names or [], period, everything=everything, check=check, as_json=as_json))
 
 
-async def _replay(settings: Settings, names: list[str], *, everything: bool, check: bool, as_json: bool) -> None:
-    from agents.cli.failures import ProofFailed
+async def _replay(
+    settings: Settings, names: list[str], period: str, *, everything: bool, check: bool, as_json: bool
+) -> None:
+    from agents.cli.failures import ProofFailed, Refused
+    from agents.cli.instants import span_of
     from agents.cli.reading import reading
     from agents.cli.replaying import Replayer
     from agents.cli.screen import Screen
@@ -48,8 +54,15 @@ async def _replay(settings: Settings, names: list[str], *, everything: bool, che
         from agents.cli.invoices import the_invoice
 
         replayer = Replayer(readers.billing, readers.documents, readers.lines, readers.looks, readers.catalogue)
-        wanted = [the_invoice(readers.looks, name).invoice.basis.close_id for name in names or [""]]
-        verdicts = await replayer.replay(None if everything else wanted)
+        span = span_of(period, "--period") if period else None
+        if span is not None and names:
+            raise Refused("--period and names exclude each other: name documents, or the periods that they bill")
+        if everything or span is not None:
+            verdicts = await replayer.replay(None, span)
+        else:
+            verdicts = await replayer.replay(
+                [the_invoice(readers.looks, name).invoice.basis.close_id for name in names or [""]]
+            )
     different = [verdict for verdict in verdicts if not verdict.identical]
     if as_json:
         screen.document({"identical": not different, "verdicts": [_described(verdict) for verdict in verdicts]})

@@ -23,10 +23,13 @@ from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
 from pipeline.books import as_entered
 from pipeline.invoicing import invoice_of
-from schemas.catalogue_entry import Catalogue
+from pipeline.whatif import last_closed, moved, with_candidate
+from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
+from schemas.customer_state import BillingRun
 from schemas.identity import canonical_json
 from schemas.invoice import Invoice
 from schemas.issued_line import IssuedLine
+from schemas.period import Period
 
 KEY = ("subscription", "meter", "meter_version", "period_start", "period_end", "grp", "shape",
        "window_start", "first_at", "k_offset", "k_partition")  # fmt: skip
@@ -64,10 +67,10 @@ class Replayer:
         self._billing, self._documents, self._lines = billing, documents, lines
         self._looks, self._catalogue = looks, catalogue
 
-    async def replay(self, close_ids: Sequence[str] | None = None) -> tuple[Verdict, ...]:
-        """A verdict per close, then one per document of it; of all closes for None."""
+    async def replay(self, close_ids: Sequence[str] | None = None, span: Period | None = None) -> tuple[Verdict, ...]:
+        """A verdict per close, then one per document of it; of all closes for None, of those of a span."""
         verdicts: list[Verdict] = []
-        closes = await asyncio.to_thread(self._looks.closes, close_ids)
+        closes = await asyncio.to_thread(self._looks.closes, close_ids, span)
         for _, group in groupby(closes, key=lambda close: (close.run.tick, close.run.revision)):
             verdicts += await self._tick(tuple(group))
         return tuple(verdicts)
@@ -90,6 +93,43 @@ class Replayer:
             verdicts.append(Verdict("close", close_id, customer, tick.number, tuple(differences)))
             verdicts += _documents(found, catalogue, issued.get(close_id, ()), stored.get(close_id, ()))
         return verdicts
+
+    async def shadow(
+        self, candidate: PlanEntry, meters: Sequence[MeterEntry], plans: frozenset[str], span: Period | None
+    ) -> tuple[list[Invoice], list[Invoice]]:
+        """What the closed periods on `plans` come to now, as they are and with the candidate instead.
+
+        Of a period that was closed several times the last close counts: it knows all its usage.
+        """
+        before: list[Invoice] = []
+        after: list[Invoice] = []
+        closes = await asyncio.to_thread(self._looks.closes, None, span)
+        last = last_closed([close.run for close in closes], plans)
+        for _, group in groupby(last, key=lambda run: (run.tick, run.revision)):
+            billed, moved = await self._moved(tuple(group), candidate, meters)
+            before += billed
+            after += moved
+        return before, after
+
+    async def _moved(
+        self, runs: Sequence[BillingRun], candidate: PlanEntry, meters: Sequence[MeterEntry]
+    ) -> tuple[list[Invoice], list[Invoice]]:
+        """Documents of one tick's runs, as they are and moved to the candidate."""
+        tick, revision = runs[0].tick, runs[0].revision
+        known = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
+        catalogue = with_candidate(known, candidate, meters)
+        others = [moved(run, candidate, catalogue) for run in runs]
+        usage = await asyncio.to_thread(usage_of, self._billing, tick, revision, [*runs, *others], catalogue)
+        return (
+            [draft for run in runs for draft in drafts_of(freeze(run, catalogue, usage), catalogue)],
+            [draft for run in others for draft in drafts_of(freeze(run, catalogue, usage), catalogue)],
+        )
+
+
+def drafts_of(frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine] = ()) -> tuple[Invoice, ...]:
+    """The documents of a close, from usage that was just computed and the lines issued before it."""
+    rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
+    return invoice_of(frozen.closed, usage_by_meter(rows), catalogue, issued=issued)
 
 
 def _by_close(documents: Sequence[StoredInvoice]) -> Mapping[str, Sequence[StoredInvoice]]:
@@ -122,8 +162,7 @@ def _documents(
     frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine], stored: Sequence[StoredInvoice]
 ) -> Iterator[Verdict]:
     """The documents of a close, from the usage that was just computed again and the lines issued before it."""
-    rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
-    again = {draft.id: draft for draft in invoice_of(frozen.closed, usage_by_meter(rows), catalogue, issued=issued)}
+    again = {draft.id: draft for draft in drafts_of(frozen, catalogue, issued)}
     held = {document.invoice.id: document for document in stored}
     for document_id in sorted(again.keys() | held.keys()):
         yield _document(held.get(document_id), again.get(document_id))

@@ -26,12 +26,17 @@ SUMMED_BY_DAY = ("count", "sum", "min", "max")
 
 @dataclass(frozen=True, slots=True)
 class LineKey:
-    """What a line counts: one customer's usage of a meter version in a served span, as of a vector."""
+    """What a line counts: one customer's usage of a meter version in a frame, as of a vector."""
 
     customer: str
     meter: MeterEntry
-    span: Period
+    frame: Frame
     vector: Vector
+
+    @property
+    def span(self) -> Period:
+        """The served span."""
+        return self.frame.span
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class LineUsage:
     def days(self, key: LineKey, days: Sequence[Period]) -> tuple[LineDay, ...]:
         """Each of some successive days on which the line has events."""
         said = key.meter.meter.aggregation in SUMMED_BY_DAY
-        value = usage_sql(key.meter.meter, Frame(key.span)).value if said else "toDecimal128(0, 12)"
+        value = usage_sql(key.meter.meter, key.frame).value if said else "toDecimal128(0, 12)"
         sql = self._text("line_days", key, value=value)
         bounds = {"starts": days[0].start, "ends": days[-1].end, "days": [to_ms(day.start) for day in days]}
         by_start = {to_ms(day.start): day.start for day in days}
@@ -155,10 +160,11 @@ class LineUsage:
         return list(rows)
 
     def _text(self, name: str, key: LineKey, **parts: str) -> str:
-        events = meter_sql(key.meter.meter)
+        events, chosen = meter_sql(key.meter.meter), usage_sql(key.meter.meter, key.frame).chosen
         rows = Template(query_text("line_rows")).substitute(
             group=events.group, valid=events.valid, value=events.value, where=events.where,
-            counted_events=_counted(key.meter.meter.event_types), attributions_as_of=query_text("attributions_as_of"),
+            counted_events=_counted(key.meter.meter.event_types, chosen),
+            attributions_as_of=query_text("attributions_as_of"),
         )  # fmt: skip
         return Template(query_text(name)).substitute(line_rows=rows, **parts)
 
@@ -174,7 +180,7 @@ def _event(row: tuple[Any, ...]) -> LineEvent:
     return LineEvent(*raw, tuple(json.loads(group)), value if valid else None)  # type: ignore[call-arg]
 
 
-def _counted(types: Sequence[str]) -> str:
-    """The counted events of some types and of the subjects that may be the customer's."""
+def _counted(types: Sequence[str], chosen: str = "1") -> str:
+    """The counted events of some types and of the subjects that may be the customer's; `chosen` narrows them."""
     listed = ", ".join(quoted(kind) for kind in types)
-    return Template(query_text("counted_events")).substitute(types=listed, subjects=SUBJECTS)
+    return Template(query_text("counted_events")).substitute(types=listed, subjects=f"({SUBJECTS}) AND ({chosen})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from string import Template
 from typing import Any
 
@@ -122,11 +122,15 @@ class LookStore:
         """The last tick, its time, and the broker time of the newest usage that is stored."""
         return self._db.rows("SELECT * FROM freshness")[0]
 
-    def closes(self, close_ids: Sequence[str] | None = None) -> tuple[StoredClose, ...]:
-        """Stored closes with their runs, in order of tick and customer; all of them for None."""
-        rows = self._db.tuples(
-            query_text("closes_with_runs"), {"all": int(close_ids is None), "ids": list(close_ids or ())}
-        )
+    def closes(self, close_ids: Sequence[str] | None = None, span: Period | None = None) -> tuple[StoredClose, ...]:
+        """Stored closes with their runs, in order of tick and customer; all of them for None.
+
+        With a `span`, those that bill a period which begins in it.
+        """
+        rows = self._db.tuples(query_text("closes_with_runs"), {
+            "all": int(close_ids is None), "ids": list(close_ids or ()), "always": int(span is None),
+            "span_starts": EPOCH if span is None else span.start, "span_ends": EPOCH if span is None else span.end,
+        })  # fmt: skip
         return tuple(StoredClose(row[0], BillingRun.model_validate_json(row[1])) for row in rows)
 
     def stored_to(self) -> datetime | None:
@@ -177,6 +181,7 @@ class LookStore:
         return int(rows[0][0]), int(rows[0][1])
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BY_ID = "id"
 SUBJECTS = (
     "subject IN (SELECT subject FROM attributions WHERE customer = {customer:String}) OR subject = {customer:String}"

@@ -20,6 +20,8 @@ async def test_an_invoice_is_proven_to_the_event(deployment: Deployment, tmp_pat
     invoices = await october.play(deployment)
     await _explained(deployment)
     await _evidence(deployment, tmp_path, invoices)
+    await _computed_again(deployment)
+    await _shadow(deployment, tmp_path)
 
 
 async def _explained(deployment: Deployment) -> None:
@@ -67,3 +69,25 @@ async def _evidence(deployment: Deployment, folder: Path, invoices: tuple[Invoic
     file.write_text(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
     done = await tally(deployment, "verify", str(file), "--key", public)
     assert (done.returncode, "events: partition" in done.stderr) == (5, True)
+
+
+async def _computed_again(deployment: Deployment) -> None:
+    found = await answer(deployment, "replay", "--period", "2026-10")
+    assert (found["identical"], len(found["verdicts"])) == (True, 6)
+    assert (await answer(deployment, "replay", "--period", "2026-11"))["verdicts"] == []
+    both = await tally(deployment, "replay", "edge", "--period", "2026-10")
+    assert (both.returncode, "exclude each other" in both.stderr) == (1, True)
+
+
+async def _shadow(deployment: Deployment, folder: Path) -> None:
+    file = folder / "candidate.toml"
+    file.write_text(october.CATALOGUE.replace('amount = "20.00"', 'amount = "22.00"').replace("0.003", "0.002"))
+    found = await answer(deployment, "whatif", "--plan", "small", "--catalogue", str(file), "--period", "2026-10")
+    # 4,003.5 x 0.002 = 8.007 instead of 12.0105; 205 x 0.002 = 0.41 instead of 0.615; the fee is 2.00 dearer
+    assert [(one["customer"], one["billed"], one["candidate"], one["difference"]) for one in found["customers"]] == [
+        ("edge", "32.01", "30.01", "-2.00"), ("quiet", "20.00", "22.00", "2.00"), ("over", "26.87", "28.66", "1.79"),
+    ]  # fmt: skip
+    assert [(one["billed"], one["candidate"]) for one in found["totals"]] == [("78.88", "80.67")]
+    assert found["outliers"] == []
+    unknown = await tally(deployment, "whatif", "--plan", "smal", "--catalogue", str(file))
+    assert (unknown.returncode, "did you mean small?" in unknown.stderr) == (4, True)
