@@ -34,7 +34,8 @@ from agents.transport import BatchTopic, Transport
 
 log = logging.getLogger(__name__)
 
-Process = Callable[[Sequence[RecordBatch]], Awaitable[None]]
+Process = Callable[[Any], Awaitable[None]]
+Prepare = Callable[[Sequence[RecordBatch]], Awaitable[Any]]
 Resume = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 
 CLOSE_WITHIN_S = 20.0
@@ -63,19 +64,20 @@ class _Partition:
 class Delivery(Service):
     """One topic's records on their way into the store.
 
-    `process` gets batches that are contiguous per partition and must have stored all of them when it returns.
+    `process` gets batches that are contiguous per partition and must have stored all of them when it returns. With
+    `prepare` it gets what that made of them; batches are prepared while those before them are being stored.
     `resume` gives the `next_offset` of the ledger for partitions that were just assigned; a partition that it leaves
     out is not read.
     """
 
     def __init__(
         self, app: TallyApp, topic: str, *, process: Process, resume: Resume, flush_rows: int, linger_s: float,
-        pending_rows: int,
+        pending_rows: int, prepare: Prepare | None = None,
     ) -> None:  # fmt: skip
         super().__init__(loop=None, beacon=app.beacon)
         self.topic = topic
         self._app = app
-        self._process, self._resume = process, resume
+        self._process, self._resume, self._prepare = process, resume, prepare
         self._flush_rows, self._linger_s, self._pending_rows = flush_rows, linger_s, pending_rows
         self._partitions: dict[int, _Partition] = {}
         self._placement = CLOSED
@@ -115,22 +117,52 @@ class Delivery(Service):
 
     @Service.task
     async def _flush(self) -> None:
-        while not self.should_stop:
-            taken = await self._next()
-            if not taken:
-                continue
-            try:
-                stored = await self._store(taken)
-            except Exception as error:
-                log.critical("%s: cannot go on: %s: %s", self.topic, type(error).__name__, error, exc_info=error)
-                self._app.fail(error)
-                raise
-            finally:
-                self._idle.set()
-            await self._done(taken, stored)
+        storing: asyncio.Task[None] | None = None
+        try:
+            while not self.should_stop:
+                taken, placement = await self._next()
+                if not taken:
+                    continue
+                prepared = await self._or_fail(self._prepared(taken, placement))
+                if storing is not None:
+                    await storing  # one after the other: the ledger must have no gap
+                if placement != self._placement or self.should_stop:
+                    await self._done(taken, stored=False)  # read again from where the ledger ends
+                    continue
+                self._idle.clear()
+                storing = asyncio.create_task(self._or_fail(self._store(taken, prepared, placement)))
+                storing.add_done_callback(_retrieved)
+        finally:
+            if storing is not None:
+                storing.cancel()
 
-    async def _next(self) -> list[RecordBatch]:
-        """Waits for enough rows, or until the first has waited long enough; empty to look again."""
+    async def _or_fail(self, work: Awaitable[Any]) -> Any:
+        try:
+            return await work
+        except Exception as error:
+            log.critical("%s: cannot go on: %s: %s", self.topic, type(error).__name__, error, exc_info=error)
+            self._app.fail(error)
+            raise
+
+    async def _store(self, taken: Sequence[RecordBatch], prepared: Any, placement: int) -> None:
+        try:
+            stored = await self._asking_again(lambda: self._process(prepared), placement)
+        finally:
+            self._idle.set()
+        await self._done(taken, stored)
+
+    async def _prepared(self, taken: Sequence[RecordBatch], placement: int) -> Any:
+        made: list[Any] = [taken]
+
+        async def prepare() -> None:
+            if self._prepare is not None:
+                made[0] = await self._prepare(taken)
+
+        await self._asking_again(prepare, placement)
+        return made[0]
+
+    async def _next(self) -> tuple[list[RecordBatch], int]:
+        """Waits for enough rows, or until the first has waited long enough, and the placement; empty to look again."""
         async with self._changed:
             if not self._waiting:
                 await self._wait_for_change(0.5)
@@ -143,9 +175,7 @@ class Delivery(Service):
             while self._waiting and rows < self._flush_rows:
                 taken.append(self._waiting.popleft())
                 rows += len(taken[-1])
-            if taken:
-                self._idle.clear()
-            return taken
+            return taken, self._placement
 
     async def _wait_for_change(self, within_s: float) -> bool:
         try:
@@ -154,14 +184,13 @@ class Delivery(Service):
             return False
         return True
 
-    async def _store(self, batches: Sequence[RecordBatch]) -> bool:
-        """Whether `process` stored them. Asks again while the store is away, unless the partitions are going anyway."""
-        placement = self._placement
+    async def _asking_again(self, work: Callable[[], Awaitable[None]], placement: int) -> bool:
+        """Whether it was done. Asks again while the store is away, unless the partitions are going anyway."""
         give_up_at = time.monotonic() + self._app.settings.store_retry_s
         pause = FIRST_RETRY_S
         while True:
             try:
-                await self._process(batches)
+                await work()
                 return True
             except (StoreUnavailable, KafkaUnavailable) as error:
                 if self.should_stop or placement != self._placement:
@@ -221,6 +250,12 @@ class Delivery(Service):
         return tuple(sorted(self._partitions))
 
 
+def _retrieved(task: asyncio.Task[None]) -> None:
+    """A failure was told when it happened; the next batch meets it again, if there is one."""
+    if not task.cancelled():
+        task.exception()
+
+
 class TallyApp(faust.App):
     """A Faust app on the batch transport. Nothing is declared, nothing kept in tables."""
 
@@ -265,9 +300,9 @@ class TallyApp(faust.App):
 
     def deliver(
         self, topic: str, *, process: Process, resume: Resume, flush_rows: int | None = None,
-        linger_s: float | None = None,
+        linger_s: float | None = None, prepare: Prepare | None = None,
     ) -> Delivery:  # fmt: skip
-        """Attaches an agent that hands the records of a topic to `process`."""
+        """Attaches an agent that hands the records of a topic to `process`, as `prepare` made them ready."""
         settings = self.settings
         delivery = Delivery(
             self,
@@ -277,6 +312,7 @@ class TallyApp(faust.App):
             flush_rows=flush_rows or settings.flush_rows,
             linger_s=settings.linger_ms / 1000 if linger_s is None else linger_s,
             pending_rows=settings.pending_rows,
+            prepare=prepare,
         )
         full_name = settings.topic_prefix + topic
         self.deliveries[full_name] = delivery
@@ -360,6 +396,7 @@ class TallyApp(faust.App):
             {TP(topic, partition): offset for topic, places in found.items() for partition, offset in places.items()},
             placement,
         )
+        log.info("reading %s", ", ".join(f"{topic} {sorted(places)}" for topic, places in found.items()))
 
     def lost_place(self, delivery: Delivery, batch: RecordBatch, expected: int) -> None:
         """A batch begins where none should: the log changed under us, or a position did. The ledger is asked again."""

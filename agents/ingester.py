@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 
@@ -19,12 +21,42 @@ from agents.delivery import PartitionStopped, TallyApp
 from agents.ledger import Ledger, LedgerRow, record_hash
 from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
-from agents.store.usage import UsageStore
+from agents.store.usage import Encoded, UsageStore, encoded
 from agents.topics import DEAD_LETTERS, USAGE_EVENTS, KafkaUnavailable
-from pipeline.usage_block import UsageBlock, judge
+from pipeline.usage_block import Events, UsageBlock, judge
 from schemas.dead_letter import DeadLetter
 
 log = logging.getLogger(__name__)
+
+# Fewer records than this are judged where we are: handing them to another thread would take as long.
+AT_ONCE = 2000
+
+
+class Range(NamedTuple):
+    """Batches of one partition, and what the ledger will say of them."""
+
+    batches: Sequence[RecordBatch]
+    counts: Mapping[str, Any]
+
+
+class Prepared(NamedTuple):
+    """Batches with their verdicts: events ready to be sent, the rest as rows."""
+
+    events: Sequence[Encoded]
+    rest: UsageBlock
+    ranges: Sequence[Range]
+
+
+def prepared(batches: Sequence[RecordBatch], *, wall_clock: bool) -> Prepared:
+    """Judges batches and encodes their events. Pure: the same batches give the same bytes."""
+    everything, ranges = UsageBlock(), []
+    for _, mine in by_partition(batches):
+        block = judge(USAGE_EVENTS, mine, wall_clock=wall_clock)
+        counts = {"events": len(block.events), "corrections": len(block.corrections),
+                  "dead_letters": len(block.dead_letters), "panes": block.panes}  # fmt: skip
+        ranges.append(Range(mine, counts))
+        everything.extend(block)
+    return Prepared(encoded(everything.events), replace(everything, events=Events()), ranges)
 
 
 class Ingester:
@@ -70,27 +102,26 @@ class Ingester:
                 "topic was re-created"
             )
 
-    async def ingest(self, batches: Sequence[RecordBatch]) -> None:
-        """One cycle. When it returns, everything in `batches` is stored and in the ledger."""
+    async def prepare(self, batches: Sequence[RecordBatch]) -> Prepared:
+        """The verdicts on batches, and their events as they will be sent; nothing is stored yet."""
         wall_clock = await self._is_wall_clock()
-        judged = [
-            (partition, mine, judge(USAGE_EVENTS, mine, wall_clock=wall_clock))
-            for partition, mine in by_partition(batches)
-        ]
-        everything = UsageBlock()
-        for _, _, block in judged:
-            everything.extend(block)
+        if sum(len(batch) for batch in batches) < AT_ONCE:
+            return prepared(batches, wall_clock=wall_clock)
+        return await asyncio.to_thread(prepared, batches, wall_clock=wall_clock)
+
+    async def store(self, ready: Prepared) -> None:
+        """One cycle. When it returns, everything that was prepared is stored and in the ledger."""
         with self._crash.around(Step.EVENTS):
-            if everything.events:
-                await asyncio.to_thread(self._usage.insert_events, everything.events)
+            if ready.events:
+                await asyncio.to_thread(self._usage.insert_encoded, ready.events)
         with self._crash.around(Step.CORRECTIONS):
-            if everything.corrections:
-                await asyncio.to_thread(self._usage.insert_corrections, everything.corrections)
+            if ready.rest.corrections:
+                await asyncio.to_thread(self._usage.insert_corrections, ready.rest.corrections)
         with self._crash.around(Step.DEAD_LETTERS):
-            if everything.dead_letters:
-                await asyncio.to_thread(self._usage.insert_dead_letters, everything.dead_letters)
-                await self._publish_dead_letters(everything.dead_letters)
-        rows = [self._row(partition, mine, block) for partition, mine, block in judged]
+            if ready.rest.dead_letters:
+                await asyncio.to_thread(self._usage.insert_dead_letters, ready.rest.dead_letters)
+                await self._publish_dead_letters(ready.rest.dead_letters)
+        rows = [self._ends[found.batches[0].partition].follow(found.batches, **found.counts) for found in ready.ranges]
         with self._crash.around(Step.LEDGER):
             await asyncio.to_thread(self._ledger.append, rows)
         self._ends.update({row.partition: row for row in rows})
@@ -103,15 +134,6 @@ class Ingester:
                 raise KafkaUnavailable("billing time has not begun, so usage cannot be judged: tally tick --start …")
             self._wall_clock = first.clock == "wall"
         return self._wall_clock
-
-    def _row(self, partition: int, batches: Sequence[RecordBatch], block: UsageBlock) -> LedgerRow:
-        return self._ends[partition].follow(
-            batches,
-            events=len(block.events),
-            corrections=len(block.corrections),
-            dead_letters=len(block.dead_letters),
-            panes=block.panes,
-        )
 
     async def _publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Copies refused records to the dead-letter topic, bytes as received, with the reason in headers.
@@ -139,4 +161,4 @@ class Ingester:
 
 def attach(app: TallyApp, ingester: Ingester) -> None:
     """Runs the ingester on usage.events."""
-    app.deliver(USAGE_EVENTS, process=ingester.ingest, resume=ingester.resume)
+    app.deliver(USAGE_EVENTS, process=ingester.store, resume=ingester.resume, prepare=ingester.prepare)

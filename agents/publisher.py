@@ -40,8 +40,12 @@ def subject_of(event: bytes) -> bytes | None:
 class Publisher:
     """Sends (key, value) records to one topic of known width, in order within each partition."""
 
-    def __init__(self, settings: Settings, topic: str, *, partitions: int, headers: Headers = STRUCTURED) -> None:
+    def __init__(
+        self, settings: Settings, topic: str, *, partitions: int, headers: Headers = STRUCTURED,
+        compression: str | None = "lz4",
+    ) -> None:  # fmt: skip
         self._settings = settings
+        self._compression = compression
         self._topic = settings.topic_prefix + topic
         self._partitions = partitions
         self._headers = list(headers)
@@ -54,7 +58,7 @@ class Publisher:
             bootstrap_servers=self._settings.kafka,
             acks="all",
             enable_idempotence=True,
-            compression_type="lz4",
+            compression_type=self._compression,
             max_batch_size=BATCH_BYTES,
             max_request_size=8 * 1024 * 1024,
         )

@@ -21,15 +21,16 @@ from pipeline.validation import (
     Envelope,
     Event,
     Headers,
+    binary_attributes,
     decode,
     validate,
 )
 from schemas.dead_letter import DeadLetter
-from schemas.event_time import EARLIEST_MS, LATEST_MS, milliseconds
+from schemas.event_time import EARLIEST_MS, LATEST_MS, all_milliseconds
 from schemas.usage_event import CORRECTION_TYPE, DEPTH_MAX, RECORD_MAX
 
 MS_PER_PANE = 300_000
-TOGETHER = 128
+TOGETHER = 256
 
 
 class Records(Protocol):
@@ -130,11 +131,11 @@ def judge(topic: str, batches: Iterable[Records], *, wall_clock: bool) -> UsageB
 def _judge_together(block: UsageBlock, batch: Records, some: slice, wall_clock: bool) -> bool:
     """Adds some records that all are plain events; False, and nothing added, if one may be anything else."""
     values, broker_ms = batch.values[some], batch.timestamps[some]
-    if any(batch.headers[some]):
+    if not _are_structured(batch.headers[some]):
         return False
     try:
         envelopes = [decode(value) for value in values]  # type: ignore[arg-type]  # None is caught
-        times = [milliseconds(envelope.time) for envelope in envelopes]  # type: ignore[arg-type]  # so is None
+        times = all_milliseconds([envelope.time for envelope in envelopes])  # type: ignore[misc]  # so is None
         payloads = [bytes(envelope.data) for envelope in envelopes]
         exact, rounded = _exact(payloads)
     except (msgspec.DecodeError, TypeError, ValueError, RecursionError):
@@ -158,6 +159,12 @@ def _judge_together(block: UsageBlock, batch: Records, some: slice, wall_clock: 
     events.appended_at_ms += broker_ms
     block.panes.update({time // MS_PER_PANE for time in times})
     return True
+
+
+def _are_structured(headers: Sequence[Headers]) -> bool:
+    """Whether the headers of some records are those of structured events; producers send the same with each."""
+    first = headers[0]
+    return headers.count(first) == len(headers) and not (first and binary_attributes(first))
 
 
 def _exact(payloads: Sequence[bytes]) -> tuple[list[str], list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 EARLIEST_MS = 946_684_800_000
@@ -30,6 +31,16 @@ def milliseconds(text: str) -> int:
         return _minutes[text[:17]] + _seconds[text[17:]]
     except KeyError:
         return _learned(text[:17], _floored(text[17:]))
+
+
+def all_milliseconds(texts: Iterable[str]) -> list[int]:
+    """`milliseconds` of many texts. Raises as it does, or TypeError for what is no text."""
+    minutes, seconds = _minutes, _seconds
+    texts = list(texts)
+    try:
+        return [minutes[text[:17]] + seconds[text[17:]] for text in texts]
+    except KeyError:  # one is new; what was learned may also be forgotten on the way
+        return [milliseconds(text) for text in texts]
 
 
 def moment(milliseconds_since_1970: int) -> datetime:

@@ -25,18 +25,25 @@ def texts(values: Sequence[str]) -> bytes:
     """A column of type String, in UTF-8."""
     if not any(values):
         return bytes(len(values))
-    if max(map(len, values)) < 128:
-        joined = "".join([f"{_CHARACTER[len(value)]}{value}" for value in values])
-        if joined.isascii():  # then a character is a byte, and its length too
-            return joined.encode()
+    distinct = set(values)
+    if len(distinct) < len(values) // 4:
+        sized = {value: _sized(value.encode()) for value in distinct}
+        return b"".join([sized[value] for value in values])
+    try:
+        joined = "".join([_CHARACTER[len(value)] + value for value in values])
+    except IndexError:  # a long one
+        return blobs([value.encode() for value in values])
+    if joined.isascii():  # then a character is a byte, and its length too
+        return joined.encode()
     return blobs([value.encode() for value in values])
 
 
 def blobs(values: Sequence[bytes]) -> bytes:
     """A column of type String."""
-    if max(map(len, values), default=0) < len(_SHORT):
+    try:
         return b"".join([_SHORT[len(value)] + value for value in values])
-    return b"".join([_sized(value) for value in values])
+    except IndexError:  # a long one
+        return b"".join([_sized(value) for value in values])
 
 
 def numbers(code: str, values: Sequence[int]) -> bytes:

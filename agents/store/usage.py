@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from agents.store.connection import Connection
 from agents.store.native import Column, blobs, block, numbers, texts
@@ -29,9 +30,12 @@ class UsageStore:
 
     def insert_events(self, events: Events) -> None:
         """Stores events, split where they span too many days."""
-        for some in _split(events):
-            columns = _columns(some)
-            self._db.insert_native("events", [name for name, _, _ in columns], block(columns, len(some)))
+        self.insert_encoded(encoded(events))
+
+    def insert_encoded(self, blocks: Sequence[Encoded]) -> None:
+        """Stores events that are ready to be sent."""
+        for each in blocks:
+            self._db.insert_native("events", each.columns, each.block)
 
     def insert_corrections(self, corrections: Sequence[CorrectionRow]) -> None:
         """Stores corrections."""
@@ -55,6 +59,22 @@ class UsageStore:
              letter.value or b"", letter.appended_at_ms)
             for letter in letters
         ])  # fmt: skip
+
+
+class Encoded(NamedTuple):
+    """Events as a block of bytes, and the columns that it holds."""
+
+    columns: Sequence[str]
+    block: bytes
+
+
+def encoded(events: Events) -> list[Encoded]:
+    """Events ready to be sent, in as few blocks as the days allow."""
+    return [
+        Encoded([name for name, _, _ in columns], block(columns, len(some)))
+        for some in _split(events)
+        for columns in (_columns(some),)
+    ]
 
 
 def _columns(events: Events) -> list[Column]:

@@ -169,6 +169,61 @@ async def test_a_reader_waits_while_too_much_is_pending() -> None:
         await waiting
 
 
+async def test_batches_are_prepared_while_those_before_them_are_stored_one_after_the_other() -> None:
+    store, made = Store(), []
+    store.may_go_on.clear()
+
+    async def prepare(batches: Sequence[RecordBatch]) -> Sequence[RecordBatch]:
+        made.append(batches[0].first_offset)
+        return batches
+
+    async with delivering(store, App(), flush_rows=2, prepare=prepare) as delivery:
+        for first in (0, 2, 4):
+            await delivery.put(batch(first, 2), 1)
+        await until(lambda: made == [0, 2])
+        await asyncio.sleep(0.05)
+        assert made == [0, 2], "one is ready, and the next waits: what is held is bounded"
+        assert store.stored == []
+        store.may_go_on.set()
+        await until(lambda: delivery.stored()[0] == 6)
+    assert store.covered() == [(0, 0, 2), (0, 2, 4), (0, 4, 6)]
+
+
+async def test_what_was_prepared_when_the_delivery_closes_is_dropped_and_comes_again() -> None:
+    store, made = Store(), []
+    store.may_go_on.clear()
+
+    async def prepare(batches: Sequence[RecordBatch]) -> Sequence[RecordBatch]:
+        made.append(batches[0].first_offset)
+        return batches
+
+    async with delivering(store, App(), flush_rows=2, prepare=prepare) as delivery:
+        await delivery.put(batch(0, 2), 1)
+        await delivery.put(batch(2, 2), 1)
+        await until(lambda: made == [0, 2])
+        closing = asyncio.ensure_future(delivery.close(5))
+        store.may_go_on.set()
+        await closing
+        delivery.open({0: 2}, 2)
+        await delivery.put(batch(2, 2), 2)
+        await until(lambda: delivery.stored()[0] == 4)
+        assert delivery._rows == 0
+    assert made == [0, 2, 2]
+    assert store.covered() == [(0, 0, 2), (0, 2, 4)]
+
+
+async def test_after_a_failure_nothing_that_was_prepared_is_stored() -> None:
+    store, app = Store(), App()
+    store.errors = [StoreRefused("wrong rows")]
+    async with delivering(store, app, flush_rows=2) as delivery:
+        await delivery.put(batch(0, 2), 1)
+        await delivery.put(batch(2, 2), 1)
+        await until(lambda: bool(app.failures))
+        await asyncio.sleep(0.05)
+        assert delivery.stored() == {0: 0, 1: 0}
+    assert store.stored == []
+
+
 async def test_a_store_that_is_away_is_asked_again_until_it_answers() -> None:
     store, app = Store(), App()
     store.errors = [StoreUnavailable("away"), StoreUnavailable("still away")]

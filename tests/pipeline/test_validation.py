@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.record_batch import RecordBatch
-from pipeline.usage_block import UsageBlock, judge
+from pipeline.usage_block import TOGETHER, UsageBlock, _judge_together, judge
 from pipeline.validation import BROKER_TIME, KEY_DIFFERS, ROUNDED, Correction, Event, Rejection, validate
 from schemas.dead_letter import Reason
 from schemas.event_time import milliseconds
@@ -181,18 +181,29 @@ def test_binary_mode_means_the_structured_event_of_the_same_attributes_and_paylo
     )
 
 
-def test_a_record_is_judged_alike_alone_and_in_company() -> None:
+STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
+
+
+@pytest.mark.parametrize("headers", [(), STRUCTURED, (("trace", None),), (("ce_specversion", b"1.0"),)])
+def test_a_record_is_judged_alike_alone_and_in_company(headers: Any) -> None:
     rnd = random.Random(7)
-    for _ in range(40):
+    reached = Counter[bool]()
+    for _ in range(20):
         values: list[bytes | None] = [
-            mutated(rnd) if rnd.random() < 0.02 else rnd.choice(SEEDS[:1] + SEEDS[5:8]) for _ in range(300)
+            mutated(rnd) if rnd.random() < 0.002 else rnd.choice(SEEDS[:1] + SEEDS[5:8]) for _ in range(600)
         ]
         keys = [rnd.choice((b"acme/key-7", b"acme/key-7", b"other", None)) for _ in values]
-        together = rows(judge("t", [batch(values, keys=keys)], wall_clock=False))
+        sent = [headers if rnd.random() < 0.999 else (("ce_specversion", b"1.0"),) for _ in values]
+        everything = batch(values, keys=keys, headers=sent)
+        for start in range(0, len(values), TOGETHER):
+            some = slice(start, start + TOGETHER)
+            reached[_judge_together(UsageBlock(), everything, some, False)] += 1
         alone = {
-            10 + place: verdict(value, key=key) for place, (value, key) in enumerate(zip(values, keys, strict=True))
+            10 + place: verdict(value, key=key, headers=each)
+            for place, (value, key, each) in enumerate(zip(values, keys, sent, strict=True))
         }
-        assert together == alone
+        assert rows(judge("t", [everything], wall_clock=False)) == alone
+    assert reached[False] and (reached[True] or headers == (("ce_specversion", b"1.0"),)), "both ways were gone"
 
 
 def test_a_hundred_thousand_damaged_records_end_as_event_correction_or_dead_letter() -> None:
