@@ -25,6 +25,7 @@ from agents.invoicer import Invoicer
 from agents.ledger import Ledger, LedgerKeeper
 from agents.logs import Logs
 from agents.period_closer import PeriodCloser
+from agents.positions import Positions
 from agents.sealer import Sealer
 from agents.settings import Settings
 from agents.store.audits import AuditStore
@@ -32,6 +33,7 @@ from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
+from agents.store.positions import PositionStore
 from agents.store.reconciliation import ReconciliationStore
 from agents.store.run_lines import RunLineStore
 from agents.store.totals import TotalsStore
@@ -65,7 +67,8 @@ def create_ingest_app(settings: Settings) -> TallyApp:
     catalogue = CatalogueLog(logs)
     sealer.attach(app, Sealer(TotalsStore(totals, BillingStore(totals)), catalogue))
     audits = Connection(settings)
-    auditor.attach(app, Auditor(AuditStore(audits), TotalsStore(audits, BillingStore(audits)), catalogue))
+    positions = Positions(logs, PositionStore(audits))
+    auditor.attach(app, Auditor(AuditStore(audits), TotalsStore(audits, BillingStore(audits)), catalogue, positions))
     resolutions = LedgerKeeper(Ledger(Connection(settings)), DEAD_LETTERS)
     resolver = Resolver(DeadLetterStore(Connection(settings)), resolutions)
     dead_letters.attach(app, resolver, resolutions)

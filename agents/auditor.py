@@ -2,7 +2,8 @@
 
 A copy in another partition, with another time, subject or type is a row of its own. The first copy is the one under
 the earliest tick, then at the smaller position; each later one gets a retraction that takes that copy's position, so it
-holds under every vector that sees the copy. No close before the audit of its vector. Source: design.md §5, §6.
+holds under every vector that sees the copy. Then every position below the vector is accounted for: a row that was lost
+parks the customers that it touches. No close before the audit of its vector. Source: design.md §5, §6.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 
 from agents.catalogue import CatalogueLog
 from agents.delivery import TallyApp
+from agents.positions import Positions
 from agents.store.audits import AuditStore
 from agents.store.totals import TotalsStore
 from agents.topics import CATALOGUE, USAGE_EVENTS
@@ -27,22 +29,24 @@ PANES_PER_STATEMENT = 4000
 class Auditor:
     """Audits the vectors that something closes on, in order of their ticks."""
 
-    def __init__(self, audits: AuditStore, totals: TotalsStore, catalogue: CatalogueLog) -> None:
-        self._audits, self._totals, self._catalogue = audits, totals, catalogue
+    def __init__(self, audits: AuditStore, totals: TotalsStore, catalogue: CatalogueLog, positions: Positions) -> None:
+        self._audits, self._totals, self._catalogue, self._positions = audits, totals, catalogue, positions
 
     async def look(self) -> int:
-        """Audits each waiting vector that the ledger covers; how many."""
-        audited = 0
-        for tick in await asyncio.to_thread(self._audits.waiting):
-            coverage = await asyncio.to_thread(self._totals.coverage)
-            if not covers(coverage, tick.vector.of(USAGE)):
-                break
-            await self.audit(tick, vector_of(coverage, len(tick.vector.of(USAGE))))
-            audited += 1
-        return audited
+        """Audits the newest waiting vector that the ledger covers, which every earlier one lies below; how many wait.
+
+        Which copy is the first does not depend on the vector that asks: it is under the earliest tick of all.
+        """
+        waiting = await asyncio.to_thread(self._audits.waiting)
+        coverage = await asyncio.to_thread(self._totals.coverage) if waiting else {}
+        covered = [tick for tick in waiting if covers(coverage, tick.vector.of(USAGE))]
+        if covered:
+            await self.audit(covered[-1], vector_of(coverage, len(covered[-1].vector.of(USAGE))))
+        return len(covered)
 
     async def audit(self, tick: Tick, coverage: list[int]) -> None:
-        """Retracts the copies that are new below a tick's vector, seals their panes again, notes the tick."""
+        """Retracts the copies that are new below a tick's vector, seals their panes again, looks where every position
+        ended, notes the tick."""
         _, before = await asyncio.to_thread(self._audits.audited)
         await asyncio.to_thread(self._audits.retract_copies, before, tick, horizon_days=IDENTITY_HORIZON_DAYS)
         panes = await asyncio.to_thread(self._audits.retracted_panes, before, tick)
@@ -50,6 +54,9 @@ class Auditor:
         for entry in catalogue.meters.values() if panes else ():
             for some in chunks(panes, PANES_PER_STATEMENT):
                 await asyncio.to_thread(self._totals.seal, entry, some, coverage, tick.number)
+        settled = await self._positions.settle(before, tick.vector.of(USAGE))
+        if settled.lost:
+            log.critical("tick %s: %s records have no row: whom they touch is not closed", tick.number, settled.lost)
         await asyncio.to_thread(self._audits.record, tick)
         log.info("tick %s: audited; retracted copies lie in %s panes", tick.number, len(panes))
 

@@ -17,6 +17,7 @@ from itertools import groupby
 from agents.catalogue import CatalogueLog
 from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
+from agents.gate import touched_customers
 from agents.logs import Logs
 from agents.store.billing import BillingStore
 from agents.store.metered_usage import Question, UsageRow
@@ -93,15 +94,17 @@ class PeriodCloser:
         return len(frozen)
 
     def _gate(self, tick: Tick, runs: Sequence[BillingRun], catalogue: Catalogue) -> list[BillingRun]:
-        """The runs that pass; a difference between totals and raw usage parks the customers it touches."""
-        touched: dict[str, str] = {}
-        for entry, span in gated(runs, catalogue):
-            touched.update(self._reconciliation.differing_customers(tick, entry, span))
+        """The runs that pass; what `tally reconcile` would find of them parks the customers that it touches."""
+        touched = touched_customers(self._reconciliation, tick, gated(runs, catalogue))
+        passed = []
         for run in runs:
-            if run.customer in touched:
-                log.error("%s is parked at tick %s: %s", run.customer, tick.number, touched[run.customer])
-                self._store.park(run, "totals_differ", touched[run.customer])
-        return [run for run in runs if run.customer not in touched]
+            faults = [touched[key] for due in run.periods if (key := (run.customer, due.service)) in touched]
+            if faults:
+                log.error("%s is parked at tick %s: %s", run.customer, tick.number, faults[0].detail)
+                self._store.park(run, faults[0].reason, faults[0].detail)
+            else:
+                passed.append(run)
+        return passed
 
 
 def usage_of(

@@ -14,7 +14,9 @@ from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.documents import DocumentStore
 from agents.store.looks import LookStore
+from agents.store.positions import PositionStore
 from agents.store.reconciliation import ReconciliationStore
+from agents.store.recount import RecountStore
 from agents.store.run_lines import RunLineStore
 from agents.store.totals import TotalsStore
 
@@ -33,6 +35,8 @@ class Reading:
     looks: LookStore
     reconciliation: ReconciliationStore
     ledger: Ledger
+    positions: PositionStore
+    recount: RecountStore
 
 
 @asynccontextmanager
@@ -52,6 +56,8 @@ async def reading(settings: Settings) -> AsyncIterator[Reading]:
             looks=LookStore(connection),
             reconciliation=ReconciliationStore(connection),
             ledger=Ledger(connection),
+            positions=PositionStore(connection),
+            recount=RecountStore(connection),
         )
     finally:
         await logs.stop()

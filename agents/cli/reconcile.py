@@ -2,117 +2,111 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agents.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from agents.cli.reading import Reading
+    from agents.cli.comparing import Compared
     from agents.cli.screen import Screen
     from agents.settings import Settings
     from pipeline.reconciliation import PartitionAccount
+    from schemas.period import Period
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command of this module."""
     from agents.cli.frame import PROVE
 
-    app.command("reconcile", rich_help_panel=PROVE, epilog="Example: tally reconcile --json | jq .total")(reconcile)
+    app.command("reconcile", rich_help_panel=PROVE, epilog="Example: tally reconcile --period 2026-10 --deep")(
+        reconcile
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
-    """What was compared, and every difference in words."""
-
-    accounts: tuple[PartitionAccount, ...]
-    dead: dict[str, int]
-    panes: dict[str, int]
-    differences: tuple[str, ...]
-
-
-def reconcile(as_json: AsJson = False) -> None:
+def reconcile(
+    period: Annotated[
+        str,
+        typer.Option("--period", help="What arrived in 2026-10, on 2026-10-05, or in START/END, by billing time."),
+    ] = "",
+    topic: Annotated[str, typer.Option("--topic", help="Only this log, such as billing.commands.")] = "",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read the log again, by other code, and compare each record with its row.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Add up every record: what producers sent is what was counted, a copy, a correction, refused or a control.
 
-    Also looks for missing ranges in the ledger and compares sealed totals with raw events. Exit code 5 on a difference.
+    The sum is one of stored rows. Also looks for missing ranges in the ledger and compares sealed totals with raw
+    events. Exit code 5 on a difference.
     """
     import asyncio
 
+    from agents.cli.instants import span_of
     from agents.settings import load
 
-    asyncio.run(_reconcile(load(), as_json=as_json))
+    within = span_of(period, "--period") if period else None
+    asyncio.run(_reconcile(load(), topic=topic, period=within, deep=deep, as_json=as_json))
 
 
-async def _reconcile(settings: Settings, *, as_json: bool) -> None:
+async def _reconcile(settings: Settings, *, topic: str, period: Period | None, deep: bool, as_json: bool) -> None:
+    from agents.cli.comparing import compare
     from agents.cli.failures import ProofFailed
     from agents.cli.reading import reading
     from agents.cli.screen import Screen
-    from pipeline.reconciliation import total
 
     screen = Screen(json_only=as_json)
     async with reading(settings) as readers:
-        found = await compared(readers)
+        found = await compare(readers, screen, topic=topic, period=period, deep=deep)
     if as_json:
-        everything = _described(total(found.accounts))
-        screen.document({
-            "balanced": not found.differences, "differences": list(found.differences), "total": everything,
-            "partitions": [_described(account) for account in found.accounts], "dead_letters": found.dead,
-            "sealed_panes": found.panes,
-        })  # fmt: skip
+        screen.document(_document(found))
     else:
         _show(screen, found)
     if found.differences:
         raise ProofFailed("it does not add up:\n  " + "\n  ".join(found.differences))
 
 
-async def compared(readers: Reading) -> Reconciled:
-    """Every comparison, made now."""
-    from agents.cli.accounting import metered_types, partition_accounts
-    from agents.topics import USAGE_EVENTS
-    from pipeline.reconciliation import differences
+def _document(found: Compared) -> dict[str, object]:
+    from dataclasses import asdict
 
-    ends = await readers.logs.end_offsets(USAGE_EVENTS)
-    metered = await metered_types(readers.catalogue)
-    accounts = partition_accounts(ends, readers.ledger, readers.reconciliation, metered)
-    gaps = [
-        f"{topic}/{partition}: {count} ranges are missing in the ledger"
-        for (topic, partition), count in readers.reconciliation.ledger_gaps().items()
-        if topic != USAGE_EVENTS
-    ]
-    panes, unequal = await _totals(readers)
-    return Reconciled(
-        accounts=accounts,
-        dead=readers.reconciliation.dead_letters_by_reason(USAGE_EVENTS),
-        panes=panes,
-        differences=(*(said for account in accounts for said in differences(account)), *gaps, *unequal),
-    )
+    from pipeline.reconciliation import total
 
-
-async def _totals(readers: Reading) -> tuple[dict[str, int], list[str]]:
-    """Sealed panes per meter version, and customers whose panes differ from raw events."""
-    panes: dict[str, int] = {}
-    unequal: list[str] = []
-    tick = readers.billing.last_tick()
-    if tick is None:
-        return panes, unequal
-    for entry in (await readers.catalogue.newest()).meters.values():
-        count, span = readers.reconciliation.sealed(entry)
-        if span is not None:
-            panes[f"{entry.name}@{entry.version}"] = count
-            differing = readers.reconciliation.differing_customers(tick, entry, span)
-            unequal += [f"{customer}: {said}" for customer, said in differing.items()]
-    return panes, unequal
+    return {
+        "balanced": not found.differences,
+        "differences": found.differences,
+        "total": _described(total(found.accounts)) if found.accounts else None,
+        "partitions": [_described(account) for account in found.accounts],
+        "logs": [asdict(account) | {"not_stored_yet": account.pending} for account in found.logs],
+        "dead_letters": found.dead,
+        "sealed_panes": found.panes,
+        "read_again": found.deep and asdict(found.deep),
+    }
 
 
 COLUMNS = (
     "partition", ">produced", ">= counted", ">+ duplicates", ">+ conflicts", ">+ corrected", ">+ corrections",
-    ">+ dead letters", ">+ controls", ">+ not stored yet", "",
+    ">+ dead letters", ">+ controls", ">+ expired", ">+ not stored yet", "",
 )  # fmt: skip
 
 
-def _show(screen: Screen, found: Reconciled) -> None:
+def _show(screen: Screen, found: Compared) -> None:
+    if found.accounts:
+        _show_usage(screen, found)
+    if found.logs:
+        rows = [(a.topic, f"{a.produced:,}", f"{a.stored:,}", f"{a.controls:,}", f"{a.pending:,}") for a in found.logs]
+        screen.table("the other logs", ("log", ">produced", ">= stored", ">+ controls", ">+ not stored yet"), rows)
+    if found.deep is not None:
+        again = found.deep
+        screen.say(
+            f"read again: {again.records:,} records are {again.events:,} events, {again.copies:,} copies, "
+            f"{again.corrections:,} corrections and {again.dead_letters:,} dead letters; {again.differing:,} differ"
+        )
+    if not found.differences:
+        screen.say("Everything adds up. Next: tally replay --check --all")
+
+
+def _show_usage(screen: Screen, found: Compared) -> None:
     from pipeline.reconciliation import total
 
     everything = total(found.accounts)
@@ -123,8 +117,6 @@ def _show(screen: Screen, found: Reconciled) -> None:
     screen.say("dead letters: " + (", ".join(f"{count:,} {reason}" for reason, count in found.dead.items()) or "none"))
     panes = sum(found.panes.values())
     screen.say(f"sealed totals: {panes:,} panes of {len(found.panes)} meter versions against raw events")
-    if not found.differences:
-        screen.say("Everything adds up. Next: tally replay --check --all")
 
 
 def _row(account: PartitionAccount) -> tuple[object, ...]:
@@ -138,12 +130,13 @@ def _counts(account: PartitionAccount) -> dict[str, int]:
     rows = account.rows
     return {
         "produced": account.produced, "counted": account.counted, "duplicates": account.duplicates,
-        "conflicts": rows.conflicts, "corrected": rows.corrected, "corrections": rows.corrections,
-        "dead_letters": rows.dead_letters, "controls": account.ledger.controls, "not_stored_yet": account.pending,
+        "conflicts": account.conflicts, "corrected": rows.corrected, "corrections": rows.corrections,
+        "dead_letters": rows.dead_letters, "controls": rows.controls, "expired": rows.expired,
+        "not_stored_yet": account.pending,
     }  # fmt: skip
 
 
 def _described(account: PartitionAccount) -> dict[str, object]:
     rows = account.rows
     labels = {"late": rows.late, "unattributed": rows.unattributed, "unmetered": rows.unmetered}
-    return {"name": account.name, **_counts(account), "of_the_counted": labels}
+    return {"name": account.name, "from": account.start, **_counts(account), "of_the_counted": labels}

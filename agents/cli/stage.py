@@ -16,7 +16,7 @@ from typing import TypeVar
 from agents.attribution_log import attribute
 from agents.catalogue import CatalogueLog, apply
 from agents.catalogue_files import entries_of, example_folder, read_files
-from agents.cli.accounting import metered_types, partition_accounts
+from agents.cli.accounting import Extent, metered_types, partition_accounts, whole_log
 from agents.cli.failures import Refused, TimedOut
 from agents.cli.screen import Wait
 from agents.cli.waiting import LOOK, until
@@ -24,9 +24,11 @@ from agents.clock import TickLog
 from agents.commands import outcomes, send
 from agents.ledger import Ledger
 from agents.logs import Logs
+from agents.positions import Positions
 from agents.settings import Settings
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
+from agents.store.positions import PositionStore
 from agents.store.reconciliation import ReconciliationStore
 from agents.topics import COMMANDS, USAGE_EVENTS
 from pipeline.reconciliation import differences, total
@@ -181,11 +183,14 @@ class Stage:
         """Adds up every record of usage.events; `owners` says which customer a subject belongs to."""
         metered = await metered_types(self._catalogue)
         ends = await self.usage_ends()
-        return await self._ask(lambda: self._account(ends, metered, owners))
+        extent = await self._ask(lambda: whole_log(ends, Ledger(self._db)))
+        async with self._reading:
+            await Positions(self.logs, PositionStore(self._db)).settle(extent.starts, extent.covered)
+        return await self._ask(lambda: self._account(extent, metered, owners))
 
-    def _account(self, ends: Sequence[int], metered: Collection[str], owners: Mapping[str, str]) -> Accounting:
+    def _account(self, extent: Extent, metered: Collection[str], owners: Mapping[str, str]) -> Accounting:
         reconciliation = ReconciliationStore(self._db)
-        accounts = partition_accounts(ends, Ledger(self._db), reconciliation, metered)
+        accounts = partition_accounts(extent, reconciliation, metered)
         everything = total(accounts)
         events: dict[str, int] = {}
         for subject, count in self._db.tuples("SELECT subject, count() FROM counted_events_now GROUP BY subject"):

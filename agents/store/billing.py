@@ -59,6 +59,20 @@ class BillingStore:
         )
         return (_tick(rows[0][:4]), rows[0][4]) if rows else None
 
+    def tick_at(self, moment: datetime) -> Tick | None:
+        """The first tick at or after a moment."""
+        rows = self._db.tuples(
+            "SELECT number, time, clock, vector FROM ticks FINAL WHERE time >= {at:DateTime64(3, 'UTC')} "
+            "ORDER BY number LIMIT 1",
+            {"at": moment},
+        )
+        return _tick(rows[0]) if rows else None
+
+    def tick_before(self, tick: Tick) -> bool:
+        """Whether there is a tick before this one."""
+        rows = self._db.tuples("SELECT 1 FROM ticks WHERE number < {number:UInt64} LIMIT 1", {"number": tick.number})
+        return bool(rows)
+
     # -- attributions --------------------------------------------------------------------------------------------
 
     def insert_attributions(self, attributions: Sequence[tuple[Attribution, int]]) -> None:

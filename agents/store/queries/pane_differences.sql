@@ -1,5 +1,6 @@
 -- pane_differences: customers whose sealed panes differ from raw events, each pane as of the vector it was sealed at.
--- Panes that lie wholly in the span are compared; a zero row stands for a group that vanished.
+-- Panes that begin in the span are compared, but for those that a correction touches: which correction counts depends
+-- on the vector (pane_recount.sql). A zero row stands for a group that vanished.
 WITH sealed AS (
   SELECT pane, vector, ver FROM seals FINAL
   WHERE meter = {meter:String} AND meter_version = {version:String}
@@ -19,11 +20,6 @@ raw AS (
     INNER JOIN sealed AS s ON e.pane = s.pane
     WHERE e.k_offset < s.vector[e.k_partition + 1] AND $where)
   GROUP BY subject, pane, grp),
-corrected AS (
-  -- Panes that a correction touches are compared by reconcile, which knows its order; not here.
-  SELECT DISTINCT toStartOfInterval(e.ts, INTERVAL 5 MINUTE) AS pane
-  FROM events AS e INNER JOIN corrections AS c ON e.source = c.target_source AND e.id = c.target_id
-  UNION DISTINCT SELECT toStartOfInterval(ts, INTERVAL 5 MINUTE) FROM corrections WHERE action = 'replace'),
 in_flight AS (
   -- Totals are written before the seal that says as of what: between the two a pane cannot be compared with anything.
   -- A seal rewrites every group that has events; an older row without events may stay.
@@ -46,7 +42,8 @@ compared AS (
     FROM pane_totals FINAL
     WHERE meter = {meter:String} AND meter_version = {version:String}
       AND pane >= {starts:DateTime64(3, 'UTC')} AND pane < {ends:DateTime64(3, 'UTC')})
-  WHERE pane NOT IN (SELECT pane FROM corrected) AND pane NOT IN (SELECT pane FROM in_flight)
+  WHERE pane NOT IN (SELECT pane FROM in_flight) AND pane NOT IN ($panes_in_audit)
+    AND pane NOT IN ($panes_of_corrections)
   GROUP BY subject, pane, grp
   HAVING raw_events != total_events OR raw_value != total_value)
 SELECT if(a.customer = '', c.subject, a.customer) AS customer, count() AS panes, sum(c.raw_events), sum(c.total_events),

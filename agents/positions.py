@@ -1,0 +1,97 @@
+"""Every position of usage.events is accounted for: where no table has a row, the log is asked what stands there.
+
+A copy collapsed into the first record of its key, a transaction marker is no record; both are written down, so that the
+sum of stored rows is what was produced. Anything else is a row that was lost. Source: design.md §2.5, §6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from agents.clock import first_tick
+from agents.logs import LogRecord, Logs
+from agents.store.positions import PositionStore
+from agents.topics import USAGE_EVENTS
+from pipeline.positions import Copy, Judged, Lost, Range, empty_parts, settled, together
+from pipeline.validation import validate
+
+AT_ONCE = 2_000
+
+
+@dataclass(slots=True)
+class Found:
+    """What stood at positions without a row."""
+
+    copies: int = 0
+    empty: int = 0
+    lost: int = 0
+
+
+class Positions:
+    """Settles positions without a row."""
+
+    def __init__(self, logs: Logs, store: PositionStore) -> None:
+        self._logs, self._store = logs, store
+
+    async def settle(
+        self, start: Sequence[int], to: Sequence[int], told: Callable[[int], None] = lambda _: None
+    ) -> Found:
+        """Looks up every position of `[start, to)` that no table knows; `told` hears how many are settled.
+
+        `to` must not lie beyond what is stored. Doing it twice finds nothing new.
+        """
+        found = Found()
+        ranges = await asyncio.to_thread(self._store.without_rows, start, to)
+        if not ranges:
+            return found
+        first = await first_tick(self._logs)
+        wall_clock = first is not None and first.clock == "wall"
+        begins = await self._logs.begin_offsets(USAGE_EVENTS)
+        for near in together(ranges):
+            await self._settle(near, begins[near[0].partition], found, wall_clock=wall_clock)
+            told(found.copies + found.empty + found.lost)
+        return found
+
+    async def _settle(self, near: Sequence[Range], begin: int, found: Found, *, wall_clock: bool) -> None:
+        expired = [Range(r.partition, r.first, min(r.next, begin)) for r in near if r.first < begin]
+        held = [Range(r.partition, max(r.first, begin), r.next) for r in near if r.next > begin]
+        seen: list[int] = []
+        waiting: list[Judged] = []
+        async for record in self._records(held):
+            seen.append(record.offset)
+            verdict = validate(record.value, record.key, record.headers, record.timestamp_ms, wall_clock=wall_clock)
+            waiting.append(Judged(record.partition, record.offset, record.timestamp_ms, verdict))
+            if len(waiting) == AT_ONCE:
+                await asyncio.to_thread(self._store_records, waiting, found)
+                waiting = []
+        await asyncio.to_thread(self._store_records, waiting, found)
+        empty = [
+            part for r in held for part in empty_parts(r, seen[bisect_left(seen, r.first) : bisect_left(seen, r.next)])
+        ]
+        await asyncio.to_thread(self._store.insert_empty, empty, "control")
+        await asyncio.to_thread(self._store.insert_empty, expired, "expired")
+        found.empty += sum(part.next - part.first for part in (*empty, *expired))
+
+    async def _records(self, ranges: Sequence[Range]) -> AsyncIterator[LogRecord]:
+        """The records of ranges of one partition, read in one go."""
+        if not ranges:
+            return
+        wanted = iter(ranges)
+        now = next(wanted)
+        async for record in self._logs.stream(USAGE_EVENTS, now.partition, now.first, ranges[-1].next):
+            while record.offset >= now.next:
+                now = next(wanted)
+            if record.offset >= now.first:
+                yield record
+
+    def _store_records(self, records: Sequence[Judged], found: Found) -> None:
+        parts = list(settled(records, self._store.firsts(records)))
+        copies = [part for part in parts if isinstance(part, Copy)]
+        lost = [part for part in parts if isinstance(part, Lost)]
+        self._store.insert_copies(copies)
+        self._store.insert_lost(lost)
+        found.copies += len(copies)
+        found.lost += len(lost)
