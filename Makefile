@@ -10,6 +10,8 @@ SHELL := /bin/sh
 VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
+# Tests that run at once, each row on servers of its own (0.7 GB): stories mostly wait.
+JOBS := 2
 
 help: ## Show the targets.
 	@printf 'Tally: usage metering and billing on Kafka and ClickHouse.\n\n'
@@ -26,14 +28,14 @@ setup: $(STAMP) ## Make .venv from the hash-pinned lock; every target does so by
 demo: $(STAMP) ## Usage events to proven invoices, on real Kafka and ClickHouse; TRACE=PATH meters a real trace.
 	@$(RUN)/tally demo $(if $(TRACE),--trace "$(TRACE)")
 
-test: $(STAMP) ## Every test, on real services; TALLY_TEST_SERVICES=auto|containers|local, ARGS for pytest.
-	@$(RUN)/python -m pytest $(ARGS)
+test: $(STAMP) ## Every test, on real services; TALLY_TEST_SERVICES=auto|containers|local, JOBS at once, ARGS for pytest.
+	@$(RUN)/python -m pytest -n $(JOBS) $(ARGS)
 
 check: $(STAMP) ## Format, lint, types and unit tests: what must pass before every commit.
 	@$(RUN)/ruff format --check .
 	@$(RUN)/ruff check .
 	@$(RUN)/mypy
-	@$(RUN)/python -m pytest -q -m "not services and not docker" $(ARGS)
+	@$(RUN)/python -m pytest -q -n $(JOBS) -m "not services and not docker" $(ARGS)
 
 format: $(STAMP) ## Format the code and mend what the linter can mend.
 	@$(RUN)/ruff format .
