@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from schemas.credit_note import Settled
 from schemas.identity import derived_id
 from schemas.payment import PaymentResult, moved
 from schemas.posting import Book, Cause, Posting, Transaction
@@ -27,7 +28,7 @@ from schemas.receivable import Attempt, Dispute, Receivable
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Booked:
     """A receivable after a result, and what was booked; `note` says what a person should know."""
 
     receivable: Receivable
@@ -41,16 +42,21 @@ class Booking:
 
     customer: str
     at: datetime
+    balance: Decimal | None = None
+    """What the customer's balance holds; None for as much as is needed."""
 
 
-def settle(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
-    """The receivable after a result. A result that was booked before changes nothing."""
+def settle(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
+    """The receivable after a result. A result that was booked before changes nothing.
+
+    A refund takes from the customer's balance what came for this document, as far as the balance still has it.
+    """
     if result.id in held.results:
-        return Settled(held, note=f"result {result.id} was booked before")
+        return Booked(held, note=f"result {result.id} was booked before")
     seen = held.model_copy(update={"results": (*held.results, result.id)})
     if result.currency != held.currency:
         why = f"{held.number} is in {held.currency}, the money came in {result.currency}"
-        return Settled(seen, unapplied(result, booking, why), why)
+        return Booked(seen, unapplied(result, booking, why), why)
     if result.outcome == "succeeded":
         return _succeeded(seen, result, booking)
     if result.outcome == "refunded":
@@ -72,7 +78,7 @@ def unapplied(result: PaymentResult, booking: Booking, why: str) -> tuple[Transa
     return (_booked(result, booking, cause, {"cash": signed, "unapplied": -signed}, why),)
 
 
-def _succeeded(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
+def _succeeded(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
     amount = moved(result)
     sent_back = min(amount, held.early_refunds)
     applied = min(amount - sent_back, held.open) if held.state == "open" else ZERO
@@ -90,12 +96,13 @@ def _succeeded(held: Receivable, result: PaymentResult, booking: Booking) -> Set
         "cash": amount, "unapplied": -sent_back, "receivable": -applied, "bad_debt": -recovered,
         "customer_balance": -rest,
     }  # fmt: skip
-    return Settled(restated(paid), (_booked(result, booking, "paid", postings, note),), note)
+    return Booked(restated(paid), (_booked(result, booking, "paid", postings, note),), note)
 
 
-def _refunded(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
+def _refunded(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
     amount = moved(result)
-    set_free = min(amount, held.returnable)
+    there = held.returnable if booking.balance is None else min(held.returnable, max(ZERO, booking.balance))
+    set_free = min(amount, there)
     again = min(amount - set_free, held.paid - _held_back(held))
     rest = amount - set_free - again
     after = held.model_copy(update={
@@ -106,7 +113,7 @@ def _refunded(held: Receivable, result: PaymentResult, booking: Booking) -> Sett
     postings: dict[Book, Decimal] = {
         "cash": -amount, "customer_balance": set_free, "receivable": again, "unapplied": rest,
     }  # fmt: skip
-    return Settled(restated(after), (_booked(result, booking, "refunded", postings, note),), note)
+    return Booked(restated(after), (_booked(result, booking, "refunded", postings, note),), note)
 
 
 def _held_back(held: Receivable) -> Decimal:
@@ -114,21 +121,21 @@ def _held_back(held: Receivable) -> Decimal:
     return sum((dispute.amount for dispute in held.disputes if dispute.state == "opened"), ZERO)
 
 
-def _disputed(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
+def _disputed(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
     known = next((dispute for dispute in held.disputes if dispute.id == result.dispute), None)
     if known is not None and (known.state != "opened" or result.outcome == "dispute_opened"):
-        return Settled(held, note=f"dispute {known.id} is {known.state} already")
+        return Booked(held, note=f"dispute {known.id} is {known.state} already")
     if known is None:
         return _dispute_begins(held, result, booking)
     closed = known.model_copy(update={"state": result.outcome.removeprefix("dispute_")})
     after = held.model_copy(update={"disputes": tuple(closed if each is known else each for each in held.disputes)})
     if result.outcome == "dispute_won":
         postings: dict[Book, Decimal] = {"disputed": -known.amount, "cash": known.amount}
-        return Settled(after, (_booked(result, booking, "dispute_won", postings, ""),))
+        return Booked(after, (_booked(result, booking, "dispute_won", postings, ""),))
     return _lost(after, result, booking, "disputed", known.amount)
 
 
-def _dispute_begins(held: Receivable, result: PaymentResult, booking: Booking) -> Settled:
+def _dispute_begins(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
     """A dispute that is not known: opened now, or over before its opening was told."""
     amount = min(moved(result), held.paid - _held_back(held))
     rest = moved(result) - amount
@@ -136,27 +143,27 @@ def _dispute_begins(held: Receivable, result: PaymentResult, booking: Booking) -
     dispute = Dispute.model_validate({"id": result.dispute, "amount": amount, "state": state})
     after = held.model_copy(update={"disputes": (*held.disputes, dispute)})
     if result.outcome == "dispute_won":
-        return Settled(after, note="won before it was told that it is open: no money moved")
+        return Booked(after, note="won before it was told that it is open: no money moved")
     if result.outcome == "dispute_lost":
         return _lost(after, result, booking, "cash", amount, rest)
     note = f"{rest} {held.currency} more is disputed than was paid" if rest else ""
     postings: dict[Book, Decimal] = {"disputed": amount, "unapplied": rest, "cash": -moved(result)}
-    return Settled(after, (_booked(result, booking, "dispute_opened", postings, note),), note)
+    return Booked(after, (_booked(result, booking, "dispute_opened", postings, note),), note)
 
 
 def _lost(
     held: Receivable, result: PaymentResult, booking: Booking, source: Book, amount: Decimal, rest: Decimal = ZERO
-) -> Settled:
+) -> Booked:
     """What was lost does not count as paid any more: it is owed again."""
     after = held.model_copy(update={"paid": held.paid - amount})
     postings: dict[Book, Decimal] = {source: -amount - rest, "receivable": amount, "unapplied": rest}
     note = f"{rest} {held.currency} more was lost than was paid" if rest else ""
-    return Settled(restated(after), (_booked(result, booking, "dispute_lost", postings, note),), note)
+    return Booked(restated(after), (_booked(result, booking, "dispute_lost", postings, note),), note)
 
 
-def _not_paid(held: Receivable, result: PaymentResult) -> Settled:
+def _not_paid(held: Receivable, result: PaymentResult) -> Booked:
     state = "failed" if result.outcome == "failed" else "requires_action"
-    return Settled(held.model_copy(update={"attempts": _with_outcome(held.attempts, result, state)}), (), result.detail)
+    return Booked(held.model_copy(update={"attempts": _with_outcome(held.attempts, result, state)}), (), result.detail)
 
 
 def _with_outcome(attempts: tuple[Attempt, ...], result: PaymentResult, state: str) -> tuple[Attempt, ...]:
@@ -177,36 +184,30 @@ def restated(held: Receivable) -> Receivable:
     return held.model_copy(update={"state": "uncollectible" if held.written_off else "paid"})
 
 
-def credit(held: Receivable, note: str, amount: Decimal, booking: Booking, *, voids: bool = False) -> Settled:
-    """A credit note cancels what is open, then what was given up; money paid beyond that is the customer's balance.
+def credited(held: Receivable, note: Settled) -> Receivable:
+    """The receivable after a credit note: it cancels what is open, then what was given up, and sets money free.
 
-    Source: rating.md §8 (settling a credited amount). What prepaid credits paid goes back to its grants by the
-    document, not here; so `amount` is the note's total without that.
+    What is set free beyond the money that came was paid by set-off or from the balance. Source: rating.md §8.
     """
-    cancels = min(amount, held.open)
-    forgiven = min(amount - cancels, held.written_off)
-    returns = min(amount - cancels - forgiven, held.paid)
-    if cancels + forgiven + returns != amount:
-        raise ValueError(f"amount: {amount} is more than is left of {held.number}")
+    freed = note.kept + note.refunded
+    from_paid = min(freed, held.paid)
+    forgiven = max(ZERO, note.cancelled - held.open)
+    if forgiven > held.written_off:
+        raise ValueError(f"cancelled: {note.cancelled} is more than is open of {held.number}")
     after = held.model_copy(update={
-        "credited": held.credited + amount, "written_off": held.written_off - forgiven,
-        "paid": held.paid - returns, "returnable": held.returnable + returns,
-        "state": "void" if voids else held.state,
+        "credited": held.credited + note.cancelled + from_paid, "written_off": held.written_off - forgiven,
+        "paid": held.paid - from_paid, "set_free": held.set_free + from_paid, "returnable": held.returnable + freed,
     })  # fmt: skip
-    postings: dict[Book, Decimal] = {
-        "revenue": amount, "receivable": -cancels, "bad_debt": -forgiven, "customer_balance": -returns,
-    }  # fmt: skip
-    key = ("credited", held.document, note)
-    return Settled(restated(after), (transaction(key, booking, held.currency, "credited", postings, held.document),))
+    return restated(after)
 
 
-def write_off(held: Receivable, booking: Booking, why: str) -> Settled:
+def write_off(held: Receivable, booking: Booking, why: str) -> Booked:
     """What is open is given up; a payment that comes later recovers it."""
     amount = held.open
     after = held.model_copy(update={"written_off": held.written_off + amount, "state": "uncollectible"})
     key = ("written off", held.document, len(held.attempts), str(held.written_off))
     postings: dict[Book, Decimal] = {"bad_debt": amount, "receivable": -amount}
-    return Settled(after, (transaction(key, booking, held.currency, "written_off", postings, held.document, why),))
+    return Booked(after, (transaction(key, booking, held.currency, "written_off", postings, held.document, why),))
 
 
 def _booked(

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
-from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict
 
+from schemas.dunning import DunningPolicy
 from schemas.period import Instant
 from schemas.quantity import ZERO, Amount
 
 AttemptState = Literal["requested", "requires_action", "failed", "succeeded"]
 ReceivableState = Literal["open", "paid", "uncollectible", "void"]
-
-
-class DunningPolicy(BaseModel):
-    """When it is tried to collect an invoice, and what becomes of it if nothing helps.
-
-    `days` count from the due date, ascending: the first attempt is at the first of them. `patience` after the last the
-    invoice is given up, and with it the subscription, as `at_end` says.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    days: Annotated[tuple[Annotated[int, Field(ge=0, le=366)], ...], Field(min_length=1)] = (0, 3, 7, 14)
-    patience: timedelta = timedelta(days=7)
-    at_end: Literal["cancel", "pause", "leave"] = "leave"
-    writes_off: bool = True
-
-    @field_validator("days")
-    @classmethod
-    def _ascend(cls, days: tuple[int, ...]) -> tuple[int, ...]:
-        if any(later <= earlier for earlier, later in pairwise(days)):
-            raise ValueError("must ascend")
-        return days
 
 
 class Attempt(BaseModel):
@@ -71,15 +48,19 @@ class Receivable(BaseModel):
     number: str
     currency: str
     due_at: Instant
-    policy: DunningPolicy = DunningPolicy()
+    policy: DunningPolicy | None = None
+    """How it is collected; None for an invoice that the customer pays by itself."""
     state: ReceivableState = "open"
     owed: Amount
+    """When it became final: the amount due less what was set off and what the customer's balance paid."""
     credited: Amount = ZERO
     paid: Amount = ZERO
     """Money that counts for it: that came, and was neither sent back, lost in a dispute nor set free."""
+    set_free: Amount = ZERO
+    """Money that credit notes took from it; it counted as paid before."""
     written_off: Amount = ZERO
     returnable: Amount = ZERO
-    """Money that came for it and is the customer's balance: overpaid, or set free by credit notes."""
+    """What the customer's balance holds because of it: overpaid, or set free by credit notes."""
     early_refunds: Amount = ZERO
     """Refunds that were told before the payment that they send back."""
     disputes: tuple[Dispute, ...] = ()

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.receivables import Booking, Settled, credit, settle, unapplied, write_off
+from pipeline.receivables import Booked, Booking, credited, settle, unapplied, write_off
+from schemas.credit_note import Settled
 from schemas.payment import PaymentResult, moved
 from schemas.posting import Transaction
 from schemas.receivable import Attempt, Receivable
@@ -41,7 +42,7 @@ def result(outcome: str, amount: str | None = None, **changed: Any) -> PaymentRe
     return PaymentResult.model_validate(found | changed)
 
 
-def booked(settled: Settled) -> dict[str, str]:
+def booked(settled: Booked) -> dict[str, str]:
     """Account -> debit (positive) or credit, of everything that was booked."""
     totals: Counter[str] = Counter()
     for transaction in settled.transactions:
@@ -159,25 +160,37 @@ def test_a_success_stays_though_a_failure_of_the_same_attempt_comes_later() -> N
     assert after.state == "paid"
 
 
+def note(**settled: str) -> Settled:
+    return Settled.model_validate(settled)
+
+
 def test_a_credit_note_cancels_what_is_open_then_sets_money_free() -> None:
     # rating.md §8: total 145.20, credits 30.00, paid 100.00, open 15.20.
     held = receivable(owed=D("115.20"), paid=D("100.00"))
-    small = credit(held, "cn-1", D("15.20"), BOOKING)
-    assert booked(small) == {"revenue": "15.20", "receivable": "-15.20"}
-    assert text(small.receivable) == ("paid", "0.00")
-    rest = credit(small.receivable, "cn-2", D("100.00"), BOOKING)
-    assert booked(rest) == {"revenue": "100.00", "customer_balance": "-100.00"}
-    assert (rest.receivable.open, rest.receivable.returnable) == (0, D("100.00"))
-    refunded = settle(rest.receivable, result("refunded", "100.00"), BOOKING)
+    small = credited(held, note(cancelled="15.20"))
+    assert (text(small), small.returnable) == (("paid", "0.00"), 0)
+    rest = credited(small, note(restored="30.00", kept="4.80", refunded="95.20"))
+    assert (text(rest), rest.paid, rest.set_free, rest.returnable) == (("paid", "0.00"), 0, D("100.00"), D("100.00"))
+    refunded = settle(rest, result("refunded", "100.00"), BOOKING)
     assert booked(refunded) == {"cash": "-100.00", "customer_balance": "100.00"}
-    with pytest.raises(ValueError, match=r"^amount: 0\.01 is more than is left of INV-000001$"):
-        credit(rest.receivable, "cn-3", D("0.01"), BOOKING)
+    with pytest.raises(ValueError, match=r"^cancelled: 0\.01 is more than is open of INV-000001$"):
+        credited(rest, note(cancelled="0.01"))
 
 
-def test_a_void_invoice_owes_nothing_and_stays_void() -> None:
-    voided = credit(OPEN, "cn", D("100.00"), BOOKING, voids=True).receivable
-    assert text(voided) == ("void", "0.00")
-    assert text(settle(voided, result("succeeded", "100.00"), BOOKING).receivable) == ("void", "0.00")
+def test_a_credit_note_for_what_was_given_up_is_no_loss_any_more() -> None:
+    after = credited(GIVEN_UP, note(cancelled="60.00"))
+    assert (text(after), after.written_off) == (("paid", "0.00"), 0)
+
+
+def test_what_notes_set_free_beyond_the_money_was_paid_otherwise() -> None:
+    after = credited(receivable(state="paid", owed=D("60.00"), paid=D("60.00")), note(kept="100.00"))
+    assert (after.set_free, after.returnable, after.open) == (D("60.00"), D("100.00"), 0)
+
+
+def test_a_refund_takes_from_the_balance_only_what_it_still_has() -> None:
+    held = credited(PAID, note(kept="100.00"))
+    settled = settle(held, result("refunded", "100.00"), Booking("acme", BOOKING.at, D("30.00")))
+    assert booked(settled) == {"cash": "-100.00", "customer_balance": "30.00", "unapplied": "70.00"}
 
 
 def test_writing_off_gives_up_what_is_open() -> None:

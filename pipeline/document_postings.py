@@ -1,0 +1,62 @@
+"""What a document books when it becomes final: an invoice what is owed, a credit note what is taken back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from pipeline.receivables import Booking, transaction
+from schemas.credit_note import CreditNote
+from schemas.dunning import DunningPolicy
+from schemas.invoice import Invoice
+from schemas.posting import Book, Transaction
+from schemas.quantity import ZERO
+from schemas.receivable import Receivable
+
+
+def receivable_of(invoice: Invoice, policy: DunningPolicy | None) -> Receivable:
+    """A final invoice as money that is owed; nothing is if notes of its run or the customer's balance cover it."""
+    owed = invoice.totals.amount_due - invoice.balance.set_off - invoice.balance.from_balance
+    return Receivable(
+        document=invoice.id,
+        number=str(invoice.number),
+        currency=invoice.currency,
+        due_at=invoice.due_at or invoice.issued_at,
+        policy=policy,
+        state="open" if owed > ZERO else "paid",
+        owed=owed,
+        paid=owed - owed,
+    )
+
+
+def invoiced(invoice: Invoice) -> tuple[Transaction, ...]:
+    """Revenue and tax against what is owed and what prepaid credits paid; then what the balance pays of it."""
+    totals, booking = invoice.totals, Booking(invoice.customer, invoice.issued_at)
+    postings: dict[Book, Decimal] = {
+        "receivable": totals.amount_due, "prepaid_credits": totals.credits_applied,
+        "revenue": -totals.net, "tax": -totals.tax,
+    }  # fmt: skip
+    made = [transaction(("invoiced", invoice.id), booking, invoice.currency, "invoiced", postings, invoice.id)]
+    if used := invoice.balance.from_balance:
+        moved: dict[Book, Decimal] = {"customer_balance": used, "receivable": -used}
+        key = ("balance used", invoice.id)
+        made.append(transaction(key, booking, invoice.currency, "balance_used", moved, invoice.id))
+    return tuple(each for each in made if each.postings)
+
+
+def noted(note: CreditNote, forgiven: Decimal) -> tuple[Transaction, ...]:
+    """A credit note: revenue and tax back, against where its total goes. `forgiven` of it had been given up."""
+    settled = note.settled
+    postings: dict[Book, Decimal] = {
+        "revenue": note.totals.net, "tax": note.totals.tax,
+        "receivable": -(settled.set_off + settled.cancelled - forgiven), "bad_debt": -forgiven,
+        "prepaid_credits": -settled.restored, "customer_balance": -(settled.kept + settled.refunded),
+    }  # fmt: skip
+    booking = Booking(note.customer, note.issued_at)
+    made = transaction(("credited", note.id), booking, note.currency, "credited", postings, note.id)
+    return (made,) if made.postings else ()
+
+
+def booked_at(customer: str, at: datetime, balance: Decimal) -> Booking:
+    """For whom and when, with what the customer's balance holds."""
+    return Booking(customer, at, balance)
