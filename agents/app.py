@@ -33,6 +33,7 @@ from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
+from agents.store.metering_costs import CostStore
 from agents.store.positions import PositionStore
 from agents.store.reconciliation import ReconciliationStore
 from agents.store.run_lines import RunLineStore
@@ -65,7 +66,7 @@ def create_ingest_app(settings: Settings) -> TallyApp:
     ingester.attach(app, judge)
     totals = Connection(settings)
     catalogue = CatalogueLog(logs)
-    sealer.attach(app, Sealer(TotalsStore(totals, BillingStore(totals)), catalogue))
+    sealer.attach(app, Sealer(TotalsStore(totals, BillingStore(totals)), catalogue, CostStore(totals)))
     audits = Connection(settings)
     positions = Positions(logs, PositionStore(audits))
     auditor.attach(app, Auditor(AuditStore(audits), TotalsStore(audits, BillingStore(audits)), catalogue, positions))

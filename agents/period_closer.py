@@ -113,7 +113,7 @@ def usage_of(
     """What the runs want -> customer -> rows, as of the tick's vector; one query per meter, frame and shape."""
     found: dict[object, dict[str, list[UsageRow]]] = {}
     for wanted in all_wanted([due for run in runs for due in run.periods], catalogue):
-        asked = Question(tick, revision, wanted.meter, wanted.frame, wanted.zone)
+        asked = Question(tick, revision, wanted.meter, wanted.frame, wanted.zone, wanted.entry.version)
         rows = store.run_transactions(asked) if wanted.shape.transactions else store.run_usage(asked)
         by_customer: dict[str, list[UsageRow]] = {}
         for row in rows:

@@ -12,6 +12,7 @@ import logging
 
 from agents.catalogue import CatalogueLog
 from agents.delivery import TallyApp
+from agents.store.metering_costs import CostStore
 from agents.store.totals import TotalsStore
 from agents.topics import CATALOGUE, USAGE_EVENTS
 from pipeline.sealing import chunks, covers, ended_panes, vector_of
@@ -20,15 +21,18 @@ from schemas.tick import USAGE, Tick
 log = logging.getLogger(__name__)
 
 PANES_PER_STATEMENT = 4000
+PANES_PER_LOOK = 4 * PANES_PER_STATEMENT
+"""A new meter sees all old events: its panes are sealed over several looks, so that those of now do not wait."""
 
 
 class Sealer:
     """Seals the panes of every meter of the catalogue."""
 
-    def __init__(self, totals: TotalsStore, catalogue: CatalogueLog) -> None:
-        self._totals, self._catalogue = totals, catalogue
+    def __init__(self, totals: TotalsStore, catalogue: CatalogueLog, costs: CostStore) -> None:
+        self._totals, self._catalogue, self._costs = totals, catalogue, costs
         self._sealed_tick = 0
         self._corrected_to: list[int] = []
+        self._mended: dict[tuple[str, str], set[int]] = {}
         self._view_of = -1
 
     async def look(self) -> int:
@@ -41,25 +45,38 @@ class Sealer:
         coverage = await asyncio.to_thread(self._totals.coverage)
         if not covers(coverage, tick.vector.of(USAGE)):
             return 0
-        sealed = await self.seal(tick, vector_of(coverage, len(tick.vector.of(USAGE))), audited)
-        self._sealed_tick = tick.number
+        sealed, rest = await self.seal(tick, vector_of(coverage, len(tick.vector.of(USAGE))), audited)
+        if not rest:
+            self._sealed_tick = tick.number
+        if sealed:
+            await asyncio.to_thread(self._costs.collect)
         return sealed
 
-    async def seal(self, tick: Tick, coverage: list[int], audited: int) -> int:
-        """Seals every pane that ended by the tick and was touched below `coverage` since its last seal."""
+    async def seal(self, tick: Tick, coverage: list[int], audited: int) -> tuple[int, int]:
+        """Seals the panes that ended by the tick and were touched below `coverage` since their last seal.
+
+        How many, and how many are left for the next look: meters with few of them come first.
+        """
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
         # Where a correction hits is known only by looking its target up: once per correction, all after a restart.
         corrected = await asyncio.to_thread(self._totals.corrected_panes, self._corrected_to, coverage)
-        count = 0
-        for entry in catalogue.meters.values():
-            touched = {*await asyncio.to_thread(self._totals.touched_panes, entry, coverage), *corrected}
-            for panes in chunks(ended_panes(tuple(touched), tick.time), PANES_PER_STATEMENT):
-                await asyncio.to_thread(self._totals.seal, entry, panes, coverage, audited)
-                count += len(panes)
         self._corrected_to = coverage
+        waiting = []
+        for entry in catalogue.meters.values():
+            mended = self._mended.setdefault((entry.name, entry.version), set())
+            mended.update(corrected)
+            touched = {*await asyncio.to_thread(self._totals.touched_panes, entry, coverage), *mended}
+            waiting.append((entry, mended, ended_panes(tuple(touched), tick.time)))
+        count, total = 0, sum(len(ended) for _, _, ended in waiting)
+        for entry, mended, ended in sorted(waiting, key=lambda found: len(found[2])):
+            for panes in chunks(ended, PANES_PER_STATEMENT):
+                if count < PANES_PER_LOOK:
+                    await asyncio.to_thread(self._totals.seal, entry, panes, coverage, audited)
+                    mended.difference_update(panes)
+                    count += len(panes)
         if count:
-            log.info("tick %s: sealed %s panes", tick.number, count)
-        return count
+            log.info("tick %s: sealed %s panes of %s", tick.number, count, total)
+        return count, total - count
 
     async def _refresh_view(self, tick: Tick) -> None:
         """The view of metered events follows the catalogue."""

@@ -39,6 +39,8 @@ MODULES: Final = (
     "agents.cli.attributions",
     "agents.cli.clock",
     "agents.cli.usage",
+    "agents.cli.meters",
+    "agents.cli.cost",
     "agents.cli.invoices",
     "agents.cli.invoice_preview",
     "agents.cli.explain",

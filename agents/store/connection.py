@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,22 @@ class StoreRefused(Exception):
 def query_text(name: str) -> str:
     """The text of `queries/<name>.sql`: one file per question."""
     return (QUERIES / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a query is for: it stands in the server's log of queries, which says what it cost."""
+
+    kind: str
+    meter: str
+    version: str
+
+
+def _tag(work: Work | None) -> dict[str, object]:
+    if work is None:
+        return {}
+    comment = json.dumps({"tally": work.kind, "meter": work.meter, "version": work.version}, separators=(",", ":"))
+    return {"log_queries": 1, "log_queries_min_type": "QUERY_FINISH", "log_comment": comment}
 
 
 class Connection:
@@ -77,13 +95,16 @@ class Connection:
         """Rows of a query as dictionaries; values are bound by the server (`{name:Type}`)."""
         return list(self._call("query", sql, parameters=dict(parameters or {})).named_results())
 
-    def tuples(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+    def tuples(
+        self, sql: str, parameters: Mapping[str, object] | None = None, *, work: Work | None = None
+    ) -> list[tuple[Any, ...]]:
         """Rows of a query as tuples."""
-        return list(self._call("query", sql, parameters=dict(parameters or {})).result_rows)
+        found = self._call("query", sql, parameters=dict(parameters or {}), settings=_tag(work))
+        return list(found.result_rows)
 
-    def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+    def execute(self, sql: str, parameters: Mapping[str, object] | None = None, *, work: Work | None = None) -> None:
         """Runs a statement without a result: DDL or INSERT … SELECT."""
-        self._call("command", sql, parameters=dict(parameters or {}))
+        self._call("command", sql, parameters=dict(parameters or {}), settings=_tag(work))
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Inserts rows; returns only once the server has stored them."""

@@ -10,7 +10,7 @@ from decimal import Decimal
 from string import Template
 from typing import Any
 
-from agents.store.connection import Connection, query_text
+from agents.store.connection import Connection, Work, query_text
 from pipeline.meter_sql import meter_sql, quoted
 from pipeline.scaled import quantity, scaled
 from pipeline.usage_sql import Frame, UsageSql, to_ms, usage_sql
@@ -54,6 +54,8 @@ class Question:
     frame: Frame
     zone: str = ""
     """Only runs that know this zone are answered for; empty: all."""
+    version: str = ""
+    """Of the meter: the cost of the question is put down to it."""
 
     @property
     def values(self) -> dict[str, object]:
@@ -100,7 +102,7 @@ class UsageReader:
         ]
 
     def _ask(self, asked: Question, text: str) -> list[tuple[Any, ...]]:
-        return self._db.tuples(text, asked.values)
+        return self._db.tuples(text, asked.values, work=Work("close", asked.meter.id, asked.version))
 
     def _is_crowded(self, rows: Iterable[UsageRow]) -> bool:
         groups = Counter(row.customer for row in rows)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from string import Template
 
-from agents.store.connection import Connection, query_text
+from agents.store.connection import Connection, Work, query_text
 from pipeline.meter_sql import meter_sql, quoted
 from pipeline.reconciliation import RowCounts
 from pipeline.sealing import PANE_S
@@ -38,7 +38,11 @@ class ReconciliationStore:
             "meter": entry.name, "version": entry.version, "starts": span.start, "ends": span.end,
             "attributions": tick.vector.end(ATTRIBUTIONS, 0),
         }  # fmt: skip
-        rows = self._db.tuples(Template(query_text("pane_differences")).substitute(fragments), parameters)
+        rows = self._db.tuples(
+            Template(query_text("pane_differences")).substitute(fragments),
+            parameters,
+            work=Work("gate", entry.name, entry.version),
+        )
         rows += self._corrected(fragments, parameters)
         return {
             customer: f"meter {entry.name}: {panes} panes differ, {raw_events} events raw, {total_events} in totals, "

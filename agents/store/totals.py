@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from string import Template
 
 from agents.store.billing import BillingStore
-from agents.store.connection import Connection, query_text
+from agents.store.connection import Connection, Work, query_text
 from agents.topics import USAGE_EVENTS
 from pipeline.meter_sql import meter_sql, quoted
 from pipeline.sealing import PANE_S
+from pipeline.usage_sql import decimal_sql, sum_sql
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import Tick
 
@@ -49,7 +50,9 @@ class TotalsStore:
         """Number of the last tick whose vector was audited; 0 before the first."""
         return self._billing.audited_tick()
 
-    def seal(self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int], audited: int) -> None:
+    def seal(
+        self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int], audited: int, *, work: str = "seal"
+    ) -> None:
         """Writes the totals of panes as of `coverage`, then the seals that say so.
 
         `coverage` and `audited`, the last audited tick, are read before: of two seals the one that knew of more audits
@@ -62,7 +65,7 @@ class TotalsStore:
         sql = Template(query_text("seal_panes")).substitute(
             group=parts.group,
             valid=parts.valid,
-            value=parts.value,
+            total=decimal_sql(sum_sql(parts.value)),
             where=parts.where,
             panes=listed,
             counted_events=Template(query_text("counted_events")).substitute(types=types, subjects="1"),
@@ -70,10 +73,15 @@ class TotalsStore:
         self._db.execute(sql, {
             "meter": entry.name, "version": entry.version, "usage": list(coverage), "ver": version,
             "starts": _start(panes[0]), "ends": _start(panes[-1] + 1),
-        })  # fmt: skip
+        }, work=Work(work, entry.name, entry.version))  # fmt: skip
         self._db.insert("seals", ("meter", "meter_version", "pane", "ver", "vector"), [
             (entry.name, entry.version, _start(pane), version, list(coverage)) for pane in panes
         ])  # fmt: skip
+
+    def groups(self) -> dict[tuple[str, str], int]:
+        """(meter, version) -> the most groups that a customer has in a period that is not billed."""
+        found = self._db.tuples("SELECT meter, meter_version, max(groups) FROM v_meter_groups GROUP BY ALL")
+        return {(meter, version): int(groups) for meter, version, groups in found}
 
     def replace_metered_events(self, entries: Sequence[MeterEntry]) -> None:
         """Makes the view `metered_events` what the catalogue's meters count, one branch per meter version.

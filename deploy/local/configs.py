@@ -46,6 +46,13 @@ CLICKHOUSE = """\
   <max_server_memory_usage>2000000000</max_server_memory_usage>
   <mark_cache_size>67108864</mark_cache_size>
   <uncompressed_cache_size>0</uncompressed_cache_size>
+  <query_log>
+    <database>system</database>
+    <table>query_log</table>
+    <partition_by>toYYYYMM(event_date)</partition_by>
+    <ttl>event_date + INTERVAL 30 DAY DELETE</ttl>
+    <flush_interval_milliseconds>1000</flush_interval_milliseconds>
+  </query_log>
 </clickhouse>
 """
 
@@ -60,6 +67,7 @@ USERS = """\
       <deduplicate_insert>disable</deduplicate_insert>
       <do_not_merge_across_partitions_select_final>1</do_not_merge_across_partitions_select_final>
       <session_timezone>UTC</session_timezone>
+      <log_queries>0</log_queries><!-- only those that say what they are for: `tally cost` -->
     </tally>
   </profiles>
   <quotas><default/></quotas>

@@ -3,7 +3,7 @@ INSERT INTO pane_totals (meter, meter_version, subject, pane, grp, events, inval
 SELECT {meter:String}, {version:String}, subject, pane, grp, sum(events), sum(invalid), sum(total), {ver:UInt64}
 FROM (
   SELECT subject, toStartOfInterval(ts, INTERVAL 5 MINUTE) AS pane, $group AS grp,
-    count() AS events, countIf($valid = 0) AS invalid, sum($value) AS total
+    count() AS events, countIf($valid = 0) AS invalid, $total AS total
   FROM ($counted_events)
   WHERE $where AND intDiv(toUnixTimestamp(ts), 300) IN ($panes)
   GROUP BY subject, pane, grp
