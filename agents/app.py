@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents import (
     attributions,
     auditor,
+    collector,
     dead_letters,
     finaliser,
     ingester,
@@ -17,6 +18,7 @@ from agents import (
 from agents.attributions import Attributor
 from agents.auditor import Auditor
 from agents.catalogue import CatalogueLog
+from agents.collector import Collector
 from agents.dead_letters import Resolver
 from agents.delivery import TallyApp
 from agents.finaliser import Finaliser
@@ -34,6 +36,7 @@ from agents.store.connection import Connection
 from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
 from agents.store.metering_costs import CostStore
+from agents.store.money import MoneyStore
 from agents.store.positions import PositionStore
 from agents.store.reconciliation import ReconciliationStore
 from agents.store.run_lines import RunLineStore
@@ -100,6 +103,9 @@ def create_billing_app(settings: Settings) -> TallyApp:
     lines = RunLineStore(Connection(settings))
     invoicer.attach(app, Invoicer(documents, lines, catalogue, periods, app.crash), periods)
     log_of_documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
-    finaliser.attach(app, Finaliser(logs, log_of_documents, billing_store(), finals, app.crash))
+    booked = MoneyStore(Connection(settings))
+    finaliser.attach(app, Finaliser(logs, log_of_documents, billing_store(), booked, finals, app.crash))
+    money = MoneyStore(Connection(settings))
+    collector.attach(app, Collector(settings, logs, billing_store(), money, app.crash))
     app.on_worker_end(logs.stop)
     return app

@@ -44,7 +44,13 @@ class Step(StrEnum):
 
     PUBLISH = "publish"
     DECIDED = "decided"
+    BOOKED = "booked"
     FINAL = "final"
+
+    DUN = "dun"
+    REQUEST = "request"
+    NOTIFY = "notify"
+    CARRY = "carry"
 
 
 INGESTION = (Step.EVENTS, Step.CORRECTIONS, Step.DEAD_LETTERS, Step.LEDGER, Step.COMMIT)

@@ -19,8 +19,10 @@ from agents.logs import Logs
 from agents.record_batch import RecordBatch
 from agents.store.billing import BillingStore
 from agents.store.documents import DocumentStore
+from agents.store.money import MoneyStore
 from agents.topics import FINALISATIONS, INVOICES, INVOICES_LATEST, OUTCOMES
 from pipeline.books import Change, Document, DraftMissing, Entered
+from pipeline.collection_effects import effects_of
 from pipeline.document_events import events_of
 from schemas.command import CommandOutcome
 from schemas.document_log import DOCUMENT_RECORD, DocumentAction, Finalisation
@@ -36,9 +38,15 @@ class Finaliser:
     """Orders documents, enters their log into the books, publishes what changes."""
 
     def __init__(
-        self, logs: Logs, documents: DocumentStore, billing: BillingStore, finals: LedgerKeeper, crash: CrashPoint
+        self,
+        logs: Logs,
+        documents: DocumentStore,
+        billing: BillingStore,
+        money: MoneyStore,
+        finals: LedgerKeeper,
+        crash: CrashPoint,
     ) -> None:
-        self._logs, self._documents, self._billing = logs, documents, billing
+        self._logs, self._documents, self._billing, self._money = logs, documents, billing, money
         self._finals, self._crash = finals, crash
         self._entered = UNKNOWN
         self._read = 0
@@ -138,12 +146,20 @@ class Finaliser:
             for change in found.changes
             if change.transitions[0] in ("finalized", "issued")
         ]
-        latest: dict[str, Document] = {
-            change.document.id: change.document for _, found in entered for change in found.changes
-        }
+        changes = [change for _, found in entered for change in found.changes]
+        latest: dict[str, Document] = {change.document.id: change.document for change in changes}
+        receivables = {change.document.id: change.receivable for change in changes if change.receivable is not None}
         await asyncio.to_thread(self._documents.insert_numbers, numbered)
+        with self._crash.around(Step.BOOKED):
+            await asyncio.to_thread(self._money.insert_transactions, [
+                transaction for change in changes for transaction in change.transactions
+            ])  # fmt: skip
+            await asyncio.to_thread(self._money.insert_requests, [
+                change.request for change in changes if change.request is not None
+            ])  # fmt: skip
+            await asyncio.to_thread(self._money.insert_effects, [effects_of(change) for change in changes])
         with self._crash.around(Step.FINAL):
-            await asyncio.to_thread(self._documents.insert_documents, list(latest.values()))
+            await asyncio.to_thread(self._documents.insert_documents, list(latest.values()), receivables)
 
     async def _answer(self, outcomes: Sequence[CommandOutcome]) -> None:
         sent = [

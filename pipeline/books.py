@@ -7,17 +7,23 @@ gets the same documents. Source: design.md §4 and §7, rating.md §8.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from pipeline.collecting import COLLECTS, collect, standing, transitions
 from pipeline.credit_notes import NoteRefused
 from pipeline.document_keys import number_text
+from pipeline.document_postings import invoiced, noted, receivable_of
 from pipeline.note_documents import issued_note, reissued, void_note
+from pipeline.receivables import credited
 from schemas.credit_note import CreditNote
 from schemas.document_log import DocumentAction, Finalisation
-from schemas.invoice import FINAL, FINAL_REVISION, STANDING, Balance, Invoice
+from schemas.invoice import FINAL_REVISION, STANDING, Balance, Invoice
+from schemas.payment import PaymentRequest
+from schemas.posting import Transaction
 from schemas.quantity import ZERO
+from schemas.receivable import Receivable
 
 Document = Invoice | CreditNote
 
@@ -37,6 +43,10 @@ class Change:
     document: Document
     transitions: tuple[str, ...]
     at: datetime
+    receivable: Receivable | None = None
+    """Of a final invoice: what it still brings."""
+    transactions: tuple[Transaction, ...] = ()
+    request: PaymentRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,8 @@ class Books:
     """What the log so far adds up to, for the documents that the next records speak of."""
 
     documents: dict[str, Document] = field(default_factory=dict)
+    receivables: dict[str, Receivable] = field(default_factory=dict)
+    """Of final invoices, by document."""
     notes: dict[str, list[CreditNote]] = field(default_factory=dict)
     """Issued notes by the invoice that they correct, in order."""
     set_off: dict[str, Decimal] = field(default_factory=dict)
@@ -88,10 +100,13 @@ class Books:
             return Entered(refusal=str(refused))
 
     def _keep(self, changes: Iterable[Change]) -> tuple[Change, ...]:
-        kept = tuple(changes)
-        for change in kept:
+        kept = []
+        for change in changes:
             self._put(change.document)
-        return kept
+            if change.receivable is not None:
+                self.receivables[change.document.id] = change.receivable
+            kept.append(replace(change, receivable=self.receivables.get(change.document.id)))
+        return tuple(kept)
 
     def _put(self, document: Document) -> None:
         """Keeps a document; notes also under the invoices that they concern."""
@@ -136,7 +151,7 @@ class Books:
             "revision": FINAL_REVISION + offset + 1, "due_at": issued_at + timedelta(days=draft.terms.payment_days),
             "status": "open" if balance.open else "paid",
         })  # fmt: skip
-        return Change(final, ("finalized",), issued_at)
+        return Change(final, ("finalized",), issued_at, receivable_of(final, draft.terms.dunning), invoiced(final))
 
     def _note(self, draft: CreditNote, offset: int, at: datetime) -> Iterable[Change]:
         """A note with what it takes back now, and the invoice as it stands after it; nothing if nothing is left."""
@@ -154,9 +169,12 @@ class Books:
         note = made.model_copy(
             update={"number": number, "issued_at": issued_at, "revision": FINAL_REVISION + offset + 1}
         )
-        yield Change(note, ("issued",), issued_at)
-        if corrected is not None and note.settled.cancelled:
-            yield _credited(corrected, note, offset)
+        held = self.receivables[corrected.id] if corrected is not None else None
+        after = credited(held, note.settled) if held is not None else None
+        forgiven = held.written_off - after.written_off if held is not None and after is not None else ZERO
+        yield Change(note, ("issued",), issued_at, transactions=noted(note, forgiven))
+        if corrected is not None and after is not None and after != held:
+            yield _credited(corrected, note, offset, after)
 
     # -- actions -----------------------------------------------------------------------------------------------------
 
@@ -176,9 +194,24 @@ class Books:
             raise _Refused(f"document: {document.number or document.id} is a credit note; only invoices can be that")
         if action.action in ("void", "reissue"):
             return self._void(document, offset, action)
-        if action.action == "payment":
-            return [_paid(document, offset, action)]
+        if action.action in COLLECTS:
+            return [self._collect(document, offset, action)]
         return [_marked(document, offset, action)]
+
+    def _collect(self, invoice: Invoice, offset: int, action: DocumentAction) -> Change:
+        """An attempt to collect, or what came of one."""
+        held = self.receivables.get(invoice.id)
+        if held is None:
+            raise _Refused(f"document: is {invoice.status}; only a final invoice is collected")
+        try:
+            moved = collect(held, action, self.balances.get((invoice.customer, invoice.currency), ZERO))
+        except ValueError as fault:
+            raise _Refused(str(fault)) from None
+        stands = standing(invoice, held, moved.receivable).model_copy(update={"revision": FINAL_REVISION + offset + 1})
+        return Change(
+            stands, transitions(invoice, stands, moved), action.time, moved.receivable, moved.transactions,
+            moved.request,
+        )  # fmt: skip
 
     def _void(self, invoice: Invoice, offset: int, action: DocumentAction) -> Iterable[Change]:
         note = void_note(invoice, self.notes.get(invoice.id, ()), action)
@@ -193,8 +226,10 @@ class Books:
         voided = invoice.model_copy(
             update={"status": "voided", "balance": balance, "revision": FINAL_REVISION + offset + 1}
         )
-        yield Change(note, ("issued",), issued_at)
-        yield Change(voided, ("voided",), action.time)
+        held = credited(self.receivables[invoice.id], note.settled).model_copy(update={"state": "void"})
+        forgiven = self.receivables[invoice.id].written_off - held.written_off
+        yield Change(note, ("issued",), issued_at, transactions=noted(note, forgiven))
+        yield Change(voided, ("voided",), action.time, held)
         if action.action == "reissue":
             # The note is not kept yet, so what it leaves the customer is not taken twice.
             yield self._invoice(reissued(voided, action), offset, action.time)
@@ -216,7 +251,7 @@ def kept_by(document: Document) -> Decimal:
     """What a document adds to what is kept for its customer."""
     if isinstance(document, CreditNote):
         return document.settled.kept if document.status == "issued" else ZERO
-    return document.balance.overpaid - document.balance.from_balance
+    return document.balance.overpaid - document.balance.from_balance - document.balance.refunded
 
 
 def books_of(
@@ -225,6 +260,7 @@ def books_of(
     series: Mapping[str, SeriesEnd],
     balances: Mapping[tuple[str, str], Decimal],
     requests: Iterable[tuple[str, str]] = (),
+    receivables: Mapping[str, Receivable] | None = None,
 ) -> Books:
     """The books as they were stored: `documents` as they stand, every issued note that concerns one of them."""
     books = Books()
@@ -232,11 +268,12 @@ def books_of(
         books._put(note)
     for document in documents:
         books.documents[document.id] = document
+    books.receivables = dict(receivables or {})
     books.series, books.balances, books.requests = dict(series), dict(balances), set(requests)
     return books
 
 
-def _credited(invoice: Invoice, note: CreditNote, offset: int) -> Change:
+def _credited(invoice: Invoice, note: CreditNote, offset: int, held: Receivable) -> Change:
     cancelled = note.settled.cancelled
     left = invoice.balance.open - cancelled
     balance = invoice.balance.model_copy(update={"cancelled": invoice.balance.cancelled + cancelled, "open": left})
@@ -244,32 +281,10 @@ def _credited(invoice: Invoice, note: CreditNote, offset: int) -> Change:
     if not left and status in ("open", "past_due"):
         transitions, status = ("credited", "paid"), "paid"  # type: ignore[assignment]
     changed = invoice.model_copy(update={"status": status, "balance": balance, "revision": FINAL_REVISION + offset + 1})
-    return Change(changed, transitions, note.issued_at)
+    return Change(changed, transitions, note.issued_at, held)
 
 
-def _paid(invoice: Invoice, offset: int, action: DocumentAction) -> Change:
-    """Money that came in is booked whatever the state of the invoice; what it does not need is kept."""
-    if invoice.status not in FINAL:
-        raise _Refused(f"document: is {invoice.status}; only a final invoice can be paid")
-    if not action.amount:
-        raise _Refused("amount: must be greater than 0")
-    used = min(action.amount, invoice.balance.open)
-    balance = invoice.balance.model_copy(update={
-        "paid": invoice.balance.paid + used, "open": invoice.balance.open - used,
-        "overpaid": invoice.balance.overpaid + action.amount - used,
-    })  # fmt: skip
-    settles = not balance.open and invoice.status in ("open", "past_due", "uncollectible")
-    changed = invoice.model_copy(
-        update={
-            "balance": balance,
-            "revision": FINAL_REVISION + offset + 1,
-            "status": "paid" if settles else invoice.status,
-        }
-    )
-    return Change(changed, ("payment_received", "paid") if settles else ("payment_received",), action.time)
-
-
-MARKED = {"uncollectible": ("open", "past_due"), "past_due": ("open",)}
+MARKED = {"past_due": ("open",)}
 
 
 def _marked(invoice: Invoice, offset: int, action: DocumentAction) -> Change:

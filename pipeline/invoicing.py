@@ -93,6 +93,7 @@ def document_terms(closed: PeriodClosed, run: RunLines, catalogue: Catalogue) ->
         series=issuer.invoice_series,
         credit_note_series=issuer.credit_note_series,
         payment_days=min((each.days for each in terms), default=issuer.payment_terms.days),
+        dunning=next((plan.dunning for plan in plans if plan.dunning is not None), None),
     )
 
 

@@ -11,10 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from schemas.identity import derived_id
 from schemas.party import Party
+from schemas.payment import PaymentResult
 from schemas.period import Instant
 from schemas.quantity import NonNegative
 
-ActionKind = Literal["release", "reject", "void", "reissue", "uncollectible", "past_due", "payment"]
+ActionKind = Literal[
+    "release", "reject", "void", "reissue", "uncollectible", "past_due", "payment", "collect", "give_up", "hold"
+]
 
 
 class Finalisation(BaseModel):
@@ -46,7 +49,13 @@ class DocumentAction(BaseModel):
     partition: int
     offset: int
     amount: NonNegative | None = None
-    """Of a payment."""
+    """Of a payment that came without a service's result."""
+    result: PaymentResult | None = None
+    """What a payment service said."""
+    attempt: int | None = None
+    """Of `collect`: the attempt that dunning asks for; None for one by hand."""
+    until: Instant | None = None
+    """Of `hold`: how long dunning rests."""
     buyer: Party | None = None
     """For a document that takes the place of a void one: the customer's details then."""
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.credit import CreditUse
 from schemas.discount import DiscountPart
+from schemas.dunning import DunningPolicy
 from schemas.identity import content_hash
 from schemas.party import Party
 from schemas.period import Instant, Period
@@ -104,6 +105,8 @@ class Balance(BaseModel):
     paid: Amount = ZERO
     overpaid: Amount = ZERO
     """What was paid beyond; the customer's balance keeps it."""
+    refunded: Amount = ZERO
+    """What was sent back of the customer's balance because of it."""
     open: Amount = ZERO
 
 
@@ -115,6 +118,8 @@ class DocumentTerms(BaseModel):
     series: str = "INV"
     credit_note_series: str = "CN"
     payment_days: int = 14
+    dunning: DunningPolicy | None = None
+    """How it is collected; None if the customer pays by itself."""
 
 
 class Invoice(BaseModel):
@@ -192,7 +197,17 @@ class InvoiceEvent(BaseModel):
         "tally.invoice.rejected.v1",
         "tally.invoice.finalized.v1",
         "tally.invoice.credited.v1",
+        "tally.invoice.payment_requested.v1",
         "tally.invoice.payment_received.v1",
+        "tally.invoice.payment_failed.v1",
+        "tally.invoice.payment_action_required.v1",
+        "tally.invoice.payment_refunded.v1",
+        "tally.invoice.payment_disputed.v1",
+        "tally.invoice.dispute_won.v1",
+        "tally.invoice.dispute_lost.v1",
+        "tally.invoice.reopened.v1",
+        "tally.invoice.collection_held.v1",
+        "tally.invoice.given_up.v1",
         "tally.invoice.paid.v1",
         "tally.invoice.past_due.v1",
         "tally.invoice.uncollectible.v1",

@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
 )
 
+from schemas.dunning import DunningPolicy
 from schemas.faults import Found, Strict, contradiction, refuse
 from schemas.late_usage import LateUsage
 from schemas.meter import Name
@@ -250,6 +251,8 @@ class Plan(Strict):
     zero_invoices: Literal["issue", "skip"] = "issue"
     payment_terms: Annotated[timedelta | None, BeforeValidator(span), WRITTEN_SPAN] = None
     """How long after its issue an invoice is due; the issuer's terms, if left out."""
+    dunning: DunningPolicy | None = None
+    """How its invoices are collected; left out, the customer pays by itself."""
     late_usage: LateUsage = LateUsage()
     rate_cards: Annotated[tuple[RateCard, ...], Field(min_length=1)]
     price_lists: tuple[PriceList, ...] = ()

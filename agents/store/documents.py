@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from agents.store.connection import Connection, query_text
 from pipeline.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
+from pipeline.dunning import next_step_at
 from schemas.credit_note import CreditNote, CreditNoteLine
 from schemas.document_log import DOCUMENT_RECORD, DocumentAction, Finalisation
 from schemas.identity import canonical_json
 from schemas.invoice import FINAL_REVISION, Invoice, InvoiceLine
 from schemas.quantity import ZERO, plain
 from schemas.rated_line import RatedLine
+from schemas.receivable import Receivable
 
 
 class DocumentStore:
@@ -38,11 +41,19 @@ class DocumentStore:
             found[str(row["close_id"])].append(row)
         return found
 
-    def insert_documents(self, documents: Sequence[Document]) -> None:
-        """Stores documents as they stand; of one id the greatest revision stays. Lines first: they are no commit."""
+    def insert_documents(
+        self, documents: Sequence[Document], receivables: Mapping[str, Receivable] | None = None
+    ) -> None:
+        """Stores documents as they stand; of one id the greatest revision stays. Lines first: they are no commit.
+
+        A document and its receivable are one row: whoever goes on from it finds both as of one place in the log.
+        """
         drafts = [document for document in documents if document.status == "draft" or document.number]
         self._db.insert("invoice_lines", LINE_COLUMNS, [row for document in drafts for row in _line_rows(document)])
-        self._db.insert("invoices", INVOICE_COLUMNS, [_row(document) for document in documents])
+        held = receivables or {}
+        self._db.insert("invoices", INVOICE_COLUMNS, [
+            (*_row(document), *_receivable_cells(held.get(document.id))) for document in documents
+        ])  # fmt: skip
 
     def largest_totals(self, customers: Sequence[str], before_tick: int) -> dict[tuple[str, str], Decimal]:
         """(customer, currency) -> the largest total of its invoices of earlier ticks."""
@@ -134,7 +145,16 @@ class DocumentStore:
             self._series(first),
             self._balances(customers),
             self._requests(requests, first) if requests else (),
+            self._receivables(sorted(documents)),
         )
+
+    def _receivables(self, document_ids: Sequence[str]) -> dict[str, Receivable]:
+        rows = self._db.tuples(
+            "SELECT document_id, receivable FROM invoices FINAL WHERE document_id IN {ids:Array(UUID)} "
+            "AND receivable != ''",
+            {"ids": list(document_ids)},
+        )
+        return {str(row[0]): Receivable.model_validate_json(row[1]) for row in rows}
 
     def documents(self, document_ids: Sequence[str]) -> dict[str, Document]:
         """Stored documents by id."""
@@ -212,6 +232,10 @@ def _line_rows(document: Document) -> Iterable[tuple[object, ...]]:
                quantity, amount, exact, document.currency, line.model_dump_json())  # fmt: skip
 
 
+def _receivable_cells(held: Receivable | None) -> tuple[str, datetime | None]:
+    return ("", None) if held is None else (held.model_dump_json(), next_step_at(held))
+
+
 def _row(document: Document) -> tuple[object, ...]:
     content = canonical_json(document.model_dump(mode="json")).decode()
     shared = (document.id, document.kind, document.status, document.number or "", document.customer,
@@ -230,7 +254,7 @@ def _row(document: Document) -> tuple[object, ...]:
 INVOICE_COLUMNS = (
     "document_id", "kind", "status", "number", "customer", "currency", "period_start", "period_end", "issued_at",
     "tick", "close_id", "content_sha256", "document", "revision", "kept", "held", "subtotal", "tax", "total",
-    "amount_due", "due_at", "open_amount", "corrects", "run_invoice", "series",
+    "amount_due", "due_at", "open_amount", "corrects", "run_invoice", "series", "receivable", "next_step_at",
 )  # fmt: skip
 LINE_COLUMNS = (
     "document_id", "line", "customer", "subscription", "charge", "meter", "period_start", "period_end", "quantity",

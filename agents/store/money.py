@@ -1,0 +1,96 @@
+"""Money: what was booked, what is asked of a payment service, and what collection has to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from agents.store.connection import Connection, query_text
+from pipeline.collection_effects import Effects
+from pipeline.dunning import next_step_at
+from schemas.payment import PaymentRequest
+from schemas.posting import Transaction
+from schemas.receivable import Receivable
+
+POSTING_COLUMNS = ("id", "customer", "currency", "at", "cause", "document", "detail", "book", "amount")
+REQUEST_COLUMNS = ("key", "document", "attempt", "customer", "tick", "record")
+STEPS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DueStep:
+    """What collection has to do for a receivable, and since when."""
+
+    action: Literal["past_due", "collect", "give_up"]
+    customer: str
+    receivable: Receivable
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record that waits to be sent, with the key that it has for ever."""
+
+    key: str
+    customer: str
+    value: str
+
+
+class MoneyStore:
+    """Reads and writes of collection; each write may be repeated and changes nothing then."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def insert_transactions(self, transactions: Sequence[Transaction]) -> None:
+        """Stores postings under the id of their transaction."""
+        self._db.insert("postings", POSTING_COLUMNS, [
+            (each.id, each.customer, each.currency, each.at, each.cause, each.document or "", each.detail,
+             posting.book, posting.amount)
+            for each in transactions for posting in each.postings
+        ])  # fmt: skip
+
+    def insert_requests(self, requests: Sequence[PaymentRequest]) -> None:
+        """Stores what is asked of a payment service, under its key."""
+        self._db.insert("payment_requests", REQUEST_COLUMNS, [
+            (each.key, each.document, each.attempt, each.customer, each.tick, each.model_dump_json())
+            for each in requests
+        ])  # fmt: skip
+
+    def insert_effects(self, effects: Sequence[Effects]) -> None:
+        """Stores notices and commands that wait to be sent."""
+        self._db.insert("notices", ("key", "customer", "record"), [
+            (notice.key, notice.customer, notice.model_dump_json()) for each in effects for notice in each.notices
+        ])  # fmt: skip
+        self._db.insert("collection_commands", ("key", "customer", "record"), [
+            (command.request_id, command.customer, command.model_dump_json())
+            for each in effects for command in each.commands
+        ])  # fmt: skip
+
+    def due_steps(self, at: datetime) -> list[DueStep]:
+        """What collection has to do at a time, in the order in which it became due."""
+        rows = self._db.tuples(query_text("due_steps"), {"at": at, "at_most": STEPS_AT_ONCE})
+        found = []
+        for customer, status, record, due_at, step_at in rows:
+            held = Receivable.model_validate_json(record)
+            if status == "open" and held.open > 0 and due_at <= at:
+                found.append(DueStep("past_due", customer, held, due_at))
+            if step_at is not None and step_at <= at and next_step_at(held) is not None and held.policy is not None:
+                again = len(held.attempts) < len(held.policy.days)
+                found.append(DueStep("collect" if again else "give_up", customer, held, step_at))
+        return found
+
+    def waiting(self, table: str, at_most: int) -> list[Outgoing]:
+        """Records of a table that were not sent yet, in the order of their keys."""
+        rows = self._db.tuples(
+            f"SELECT toString(key), customer, record FROM {table} FINAL "
+            "WHERE toString(key) NOT IN (SELECT key FROM sent_records) ORDER BY key LIMIT {at_most:UInt32}",
+            {"at_most": at_most},
+        )
+        return [Outgoing(*row) for row in rows]
+
+    def mark_sent(self, keys: Sequence[str]) -> None:
+        """Notes what is out; only saves looking at it again."""
+        self._db.insert("sent_records", ("key",), [(key,) for key in keys])
