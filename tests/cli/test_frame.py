@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -70,19 +70,17 @@ def test_a_mistake_of_ours_keeps_its_traceback() -> None:
         _ = 1 // 0
 
 
-def test_a_command_without_services_starts_in_under_300_ms_or_twenty_bare_interpreters(tmp_path: Path) -> None:
-    bare = fastest_of_three(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
-    assert fastest_of_three(lambda: run("--help", home=tmp_path)) < max(0.3, 20 * bare)  # a busy machine slows both
+def test_a_command_without_services_takes_less_than_300_ms_of_a_core(tmp_path: Path) -> None:
+    # Not of a clock: on a busy machine a command waits for others, which is not its doing.
+    assert min(core_seconds(lambda: run("--help", home=tmp_path)) for _ in range(3)) < 0.3
 
 
-def fastest_of_three(start: Callable[[], object]) -> float:
-    """Seconds."""
-    taken = []
-    for _ in range(3):
-        began = time.perf_counter()
-        start()
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+def core_seconds(start: Callable[[], object]) -> float:
+    """What the processes that are started by this take of a core."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_the_frame_loads_no_library_that_only_services_need() -> None:
