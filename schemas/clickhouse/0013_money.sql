@@ -1,4 +1,4 @@
--- 0012_money: double-entry bookkeeping, and what is asked of payment services. Functions of billing.finalisations.
+-- 0013_money: double-entry bookkeeping, and what is asked of payment services. Functions of billing.finalisations.
 
 ALTER TABLE invoices
   ADD COLUMN IF NOT EXISTS receivable String COMMENT 'Receivable, JSON: payments, attempts to collect, disputes; empty for a draft and a credit note',
