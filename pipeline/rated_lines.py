@@ -129,25 +129,34 @@ def usage_rows(used: Used) -> tuple[UsageRow, ...]:
 
 def blank(card: RateCard, terms: Terms, kind: Kind) -> RatedLine:
     """A line with what is common to all lines of a charge. Not validated again: all of it is ours."""
-    return RatedLine.model_construct(
-        charge=card.id,
-        name=card.name or card.id,
-        kind=kind,
-        meter=card.meter,
-        meter_version=terms.meter_version,
-        aggregation=terms.aggregation,
-        price_version=terms.price_version,
-        period=terms.period,
-        service=terms.service,
-        time_zone=terms.time_zone,
-        currency=terms.currency.code,
-        minor_units=terms.currency.minor_units,
-        price=card.price,
-        modifiers=_modifiers(card),
-        unit=terms.unit,
-        proration=_shown_share(card, terms),
-        tax_rates=card.tax_rates,
-    )
+    given: dict[str, object] = {
+        "charge": card.id,
+        "name": card.name or card.id,
+        "kind": kind,
+        "meter": card.meter,
+        "meter_version": terms.meter_version,
+        "aggregation": terms.aggregation,
+        "price_version": terms.price_version,
+        "period": terms.period,
+        "service": terms.service,
+        "time_zone": terms.time_zone,
+        "currency": terms.currency.code,
+        "minor_units": terms.currency.minor_units,
+        "price": card.price,
+        "modifiers": _modifiers(card),
+        "unit": terms.unit,
+        "proration": _shown_share(card, terms),
+        "tax_rates": card.tax_rates,
+    }
+    # Defaults are looked up once: pydantic asks each default for its signature, every time.
+    return RatedLine.model_construct(_fields_set=set(given), **{**_DEFAULTS, **given})
+
+
+_DEFAULTS = {
+    name: field.get_default(call_default_factory=True, validated_data={})
+    for name, field in RatedLine.model_fields.items()
+    if not field.is_required()
+}
 
 
 def _shown(conditions: Conditions) -> Conditions | None:

@@ -20,8 +20,32 @@ def derived_id(kind: str, *parts: str | int) -> UUID:
 
 
 def canonical_json(content: object) -> bytes:
-    """The one byte form of a JSON document (RFC 8785): keys sorted, no spaces. Decimals must be strings already."""
+    """The one byte form of a JSON document (RFC 8785): keys sorted, no spaces. Decimals must be strings already.
+
+    Documents of texts and whole numbers, which ours are, have the same bytes from the encoder of the standard library,
+    in a fifth of the time; a property test holds both to it.
+    """
+    if _is_plain(content):
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        if text.isascii() or max(text) < _SURROGATES:  # below them, code points sort as UTF-16 does
+            return text.encode()
     return rfc8785.dumps(content)  # type: ignore[arg-type]
+
+
+def _is_plain(content: object) -> bool:
+    """Whether a document holds only texts, whole numbers that a double can hold, booleans and null."""
+    kind = type(content)
+    if kind is str or content is None or kind is bool:
+        return True
+    if isinstance(content, dict):
+        return all(type(key) is str for key in content) and all(map(_is_plain, content.values()))
+    if isinstance(content, list | tuple):
+        return all(map(_is_plain, content))
+    return kind is int and -_LARGEST <= content <= _LARGEST  # type: ignore[operator]
+
+
+_SURROGATES = "\ud800"
+_LARGEST = 2**53 - 1
 
 
 def content_hash(content: object) -> str:
