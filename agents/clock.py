@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from agents.logs import Logs
 from agents.topics import TICKS
 from pipeline.clock import ClockRefusal, advance
+from schemas.engine import ENGINE
 from schemas.tick import INPUT_LOGS, Clock, Tick, Vector
 
 
@@ -54,7 +55,7 @@ class TickLog:
         """Appends the tick after the last, with the end offsets of every input log. Raises TickRefused."""
         last = await self.last()
         vector = Vector(ends={topic: await self._logs.end_offsets(topic) for topic in INPUT_LOGS})
-        tick = Tick(number=1 if last is None else last.number + 1, time=time, clock=clock, vector=vector)
+        tick = Tick(number=1 if last is None else last.number + 1, time=time, clock=clock, vector=vector, engine=ENGINE)
         # On a wall clock the broker's time of the record bounds it; ours is the best guess before it is appended.
         outcome = advance(last, tick, wall_time())
         if isinstance(outcome, Tick):

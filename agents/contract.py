@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from agents import asyncapi
 from agents.catalogue_schema import catalogue_schema
 
 # message -> (topic, where its type is). A type is a pydantic model or a TypeAdapter.
@@ -57,6 +58,11 @@ def json_schemas() -> dict[str, str]:
     return {f"{name}.schema.json": _text(name, schema) for name, schema in found.items()}
 
 
+def contract_files() -> dict[str, str]:
+    """File name -> text of everything that is exported: the schemas, and the AsyncAPI document that refers to them."""
+    return {**json_schemas(), asyncapi.FILE: asyncapi.asyncapi_document(MESSAGES)}
+
+
 def _of_message(topic: str, place: str) -> dict[str, Any]:
     return {"x-topic": topic, **_type_at(place).json_schema(mode="serialization")}
 
@@ -74,8 +80,8 @@ def _text(name: str, schema: Mapping[str, Any]) -> str:
 
 def differences(folder: Path) -> tuple[str, ...]:
     """Which files of a folder are not what the code exports: changed, missing or left over."""
-    exported = json_schemas()
-    there = {file.name for file in folder.glob("*.schema.json")}
+    exported = contract_files()
+    there = {file.name for file in folder.glob("*.json")}
     changed = {name for name, text in exported.items() if name in there and (folder / name).read_text("utf-8") != text}
     return (
         *(f"{name}: differs" for name in sorted(changed)),
@@ -85,9 +91,9 @@ def differences(folder: Path) -> tuple[str, ...]:
 
 
 def export(folder: Path) -> tuple[Path, ...]:
-    """Writes every schema; returns the files."""
+    """Writes every schema and the AsyncAPI document; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {folder / name: text for name, text in json_schemas().items()}
+    texts = {folder / name: text for name, text in contract_files().items()}
     for file, text in texts.items():
         file.write_text(text, encoding="utf-8")
     return tuple(texts)

@@ -21,10 +21,10 @@ from agents.record_batch import RecordBatch
 from agents.store.documents import DocumentStore
 from agents.store.run_lines import RunLineStore, in_rounds
 from agents.topics import CATALOGUE, PERIODS
+from pipeline.engines import engine_of
 from pipeline.holds import held
-from pipeline.invoicing import invoices_of
 from pipeline.rating import Usage
-from pipeline.run_lines import RunLines, run_lines
+from pipeline.run_lines import RunLines
 from pipeline.usage_needed import GROUPS
 from schemas.customer_state import PeriodClosed
 from schemas.invoice import Invoice
@@ -71,10 +71,11 @@ class Invoicer:
         for tick, group in groupby(ready, key=lambda closed: closed.tick):
             catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
             made: list[Invoice] = []
+            engine = engine_of(tick)
             for closed in group:
                 usage = usage_by_meter(frozen[closed.close_id])
-                runs.append((closed, run_lines(closed, usage, catalogue, issued.get(closed.close_id, ()))))
-                made += invoices_of(*runs[-1], catalogue)
+                runs.append((closed, engine.lines(closed, usage, catalogue, issued.get(closed.close_id, ()))))
+                made += engine.invoices(*runs[-1], catalogue)
             drafts += await asyncio.to_thread(self._held, tick, made, catalogue.issuer.holds)
         documents = Counter(draft.basis.close_id for draft in drafts)
         with self._crash.around(Step.RATE):

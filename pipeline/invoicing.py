@@ -62,6 +62,7 @@ def _invoice(closed: PeriodClosed, run: RunLines, catalogue: Catalogue, terms: T
         discounts=terms.discounts, grants=terms.grants, exemption=exemption,
     )  # fmt: skip
     return Invoice(
+        engine=closed.tick.engine,
         id=document_id(closed.customer, code, closed.tick.number, group=run.group, revision=closed.revision),
         status="draft",
         number=None,

@@ -70,6 +70,7 @@ def void_note(invoice: Invoice, earlier: Sequence[CreditNote], action: DocumentA
     made = void(creditable(invoice), [amounts_of(note) for note in earlier], invoice.balance.paid)
     credited = {line.line: line for line in made.lines}
     draft = CreditNote(
+        engine=invoice.engine,
         id=str(derived_id("credit note", invoice.id, "void")),
         status="issued",
         number=None,

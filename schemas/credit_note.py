@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.engine import ENGINE
 from schemas.identity import content_hash
-from schemas.invoice import ENGINE, STANDING, Basis
+from schemas.invoice import STANDING, Basis
 from schemas.party import Party
 from schemas.period import Instant, Period
 from schemas.quantity import ZERO, Amount

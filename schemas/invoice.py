@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from schemas.credit import CreditUse
 from schemas.discount import DiscountPart
 from schemas.dunning import DunningPolicy
+from schemas.engine import ENGINE
 from schemas.identity import content_hash
 from schemas.party import Party
 from schemas.period import Instant, Period
@@ -17,9 +18,6 @@ from schemas.quantity import ZERO, Amount
 from schemas.rated_line import RatedLine
 from schemas.tax import AppliedTax, TaxGroup
 from schemas.tick import Clock
-
-ENGINE = "3"
-"""Version of the rules that rate and add up. An intended change of any invoice's bytes raises it."""
 
 
 class InvoiceLine(BaseModel):

@@ -57,3 +57,6 @@ class Tick(BaseModel):
     time: Annotated[Instant, AfterValidator(whole_milliseconds)]
     clock: Clock
     vector: Vector
+    engine: str = "3"
+    """The rules by which everything that is due at it is rated: part of the record, so that workers of two versions,
+    and a rebuild years later, rate alike."""

@@ -24,7 +24,7 @@ def schemas(
         Path | None, typer.Option("--views", help="Write the contract of the views to this file, from ClickHouse.")
     ] = None,
 ) -> None:
-    """Export the contract: a JSON Schema per message, and one by which editors complete catalogue files."""
+    """Export the contract: a JSON Schema per message and of catalogue files, and the AsyncAPI document."""
     from agents.cli.failures import ProofFailed
     from agents.contract import differences, export
 

@@ -48,6 +48,7 @@ ROUTES: Final[dict[str, Route]] = {
     "agents.store.migrations.HistoryEdited": Route(REFUSED),
     "agents.store.migrations.MigrationInvalid": Route(REFUSED),
     "deploy.local.errors.LocalServiceError": Route(SERVICE_DOWN),
+    "pipeline.engines.UnknownEngine": Route(REFUSED),
     "agents.signing.KeyRefused": Route(REFUSED),
     "agents.clock.TickRefused": Route(REFUSED),
     "agents.web.server.ServerRefused": Route(REFUSED),

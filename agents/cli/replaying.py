@@ -22,7 +22,7 @@ from agents.store.looks import LookStore, StoredClose, StoredInvoice
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
 from pipeline.books import as_entered
-from pipeline.invoicing import invoice_of
+from pipeline.engines import engine_of
 from pipeline.whatif import last_closed, moved, with_candidate
 from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
 from schemas.customer_state import BillingRun
@@ -129,7 +129,9 @@ class Replayer:
 def drafts_of(frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine] = ()) -> tuple[Invoice, ...]:
     """The documents of a close, from usage that was just computed and the lines issued before it."""
     rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
-    return invoice_of(frozen.closed, usage_by_meter(rows), catalogue, issued=issued)
+    engine = engine_of(frozen.closed.tick)
+    lines = engine.lines(frozen.closed, usage_by_meter(rows), catalogue, issued)
+    return engine.invoices(frozen.closed, lines, catalogue)
 
 
 def _by_close(documents: Sequence[StoredInvoice]) -> Mapping[str, Sequence[StoredInvoice]]:

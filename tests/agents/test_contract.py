@@ -41,7 +41,9 @@ def test_exported_files_agree_and_each_kind_of_difference_is_named(tmp_path: Pat
     (tmp_path / "tick.schema.json").write_text("{}")
     (tmp_path / "command.schema.json").unlink()
     (tmp_path / "forgotten.schema.json").write_text("{}")
+    (tmp_path / "asyncapi.json").write_text("{}")
     assert differences(tmp_path) == (
+        "asyncapi.json: differs",
         "tick.schema.json: differs",
         "command.schema.json: missing",
         "forgotten.schema.json: nothing of the contract has this name",
