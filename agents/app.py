@@ -25,11 +25,11 @@ from agents.finaliser import Finaliser
 from agents.ingester import Ingester
 from agents.invoicer import Invoicer
 from agents.ledger import Ledger, LedgerKeeper
-from agents.logs import Logs
 from agents.period_closer import PeriodCloser
 from agents.positions import Positions
 from agents.sealer import Sealer
 from agents.settings import Settings
+from agents.silent_logs import logs_of
 from agents.store.audits import AuditStore
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
@@ -61,7 +61,7 @@ def create_app(name: str, settings: Settings) -> TallyApp:
 def create_ingest_app(settings: Settings) -> TallyApp:
     """Usage events into rows, rows into sealed totals."""
     app = TallyApp("ingest", settings)
-    logs = Logs(settings)
+    logs = logs_of(settings)
     # Each actor has its own connection: a connection is not shared between calls that run at the same time.
     ledger = Ledger(Connection(settings))
     usage = UsageStore(Connection(settings))
@@ -83,7 +83,8 @@ def create_ingest_app(settings: Settings) -> TallyApp:
 def create_billing_app(settings: Settings) -> TallyApp:
     """Ticks, commands, closes, invoices."""
     app = TallyApp("billing", settings)
-    logs = Logs(settings)
+    logs = logs_of(settings)
+    silent = settings.outputs == "off"
 
     def keeper(topic: str) -> LedgerKeeper:
         return LedgerKeeper(Ledger(Connection(settings)), topic)
@@ -94,14 +95,15 @@ def create_billing_app(settings: Settings) -> TallyApp:
     catalogue = CatalogueLog(logs)
     ticks, subjects, commands = keeper(TICKS), keeper(ATTRIBUTIONS), keeper(COMMANDS)
     periods, finals = keeper(PERIODS), keeper(FINALISATIONS)
-    ticker.attach(app, Forwarder(logs, billing_store(), ticks, app.crash), ticks, Ticker(logs, settings.tick_every_s))
+    clock = None if silent else Ticker(logs, settings.tick_every_s)
+    ticker.attach(app, Forwarder(logs, billing_store(), ticks, app.crash), ticks, clock)
     attributions.attach(app, Attributor(billing_store(), subjects), subjects)
     subscriptions.attach(app, SubscriptionAgent(logs, billing_store(), commands, catalogue, app.crash), commands)
     closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue, app.crash)
     period_closer.attach(app, closer)
     documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     lines = RunLineStore(Connection(settings))
-    invoicer.attach(app, Invoicer(documents, lines, catalogue, periods, app.crash), periods)
+    invoicer.attach(app, Invoicer(documents, lines, catalogue, periods, app.crash, waits=silent), periods)
     log_of_documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     booked = MoneyStore(Connection(settings))
     finaliser.attach(app, Finaliser(logs, log_of_documents, billing_store(), booked, finals, app.crash))

@@ -271,8 +271,10 @@ class TallyApp(faust.App):
         self.failed = asyncio.Event()
         self.crash = CrashPoint(settings.crash_at)
         self.failure: BaseException | None = None
+        # A worker without outputs reads beside those with them: in a group of its own.
+        group = f"{settings.topic_prefix}tally-{name}" + f"-{settings.database}" * (settings.outputs == "off")
         super().__init__(
-            f"{settings.topic_prefix}tally-{name}",
+            group,
             broker=";".join(f"kafka://{address}" for address in settings.kafka.split(",")),
             store="memory://",
             web_enabled=False,

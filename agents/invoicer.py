@@ -18,6 +18,7 @@ from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
 from agents.ledger import LedgerKeeper
 from agents.record_batch import RecordBatch
+from agents.store.connection import StoreUnavailable
 from agents.store.documents import DocumentStore
 from agents.store.run_lines import RunLineStore, in_rounds
 from agents.topics import CATALOGUE, PERIODS
@@ -33,6 +34,10 @@ from schemas.period import Period
 from schemas.tick import Tick
 
 
+class NotHereYet(StoreUnavailable):
+    """What a close rests on is still being computed: asked again like a store that is away."""
+
+
 class Invoicer:
     """Rates closes."""
 
@@ -43,9 +48,12 @@ class Invoicer:
         catalogue: CatalogueLog,
         periods: LedgerKeeper,
         crash: CrashPoint,
+        *,
+        waits: bool = False,
     ) -> None:
+        """`waits`: nobody will publish a close again, so one that is not frozen or rated here yet is waited for."""
         self._documents, self._lines, self._catalogue = documents, lines, catalogue
-        self._periods, self._crash = periods, crash
+        self._periods, self._crash, self._waits = periods, crash, waits
 
     async def rate(self, batches: Sequence[RecordBatch]) -> None:
         """One cycle on billing.periods: every close becomes its drafts, stored; the first record of a close counts.
@@ -56,12 +64,17 @@ class Invoicer:
         closes = [PeriodClosed.model_validate_json(value or b"") for batch in batches for value in batch.values]
         frozen = await asyncio.to_thread(self._documents.period_usage, [closed.close_id for closed in closes])
         complete = [closed for closed in closes if len(frozen[closed.close_id]) >= closed.usage_rows]
+        rated = 0
         for round_of_closes in in_rounds(complete):
-            await self._rate_round(round_of_closes, frozen)
+            rated += await self._rate_round(round_of_closes, frozen)
+        if self._waits and rated < len(closes):
+            raise NotHereYet(
+                f"{len(closes) - rated} of {len(closes)} closes are not frozen or follow one not rated yet"
+            )
         await self._periods.record(batches)
 
-    async def _rate_round(self, closes: Sequence[PeriodClosed], frozen: Mapping[str, list[dict[str, Any]]]) -> None:
-        """Closes of different customers: lines and drafts, then the note that they are rated."""
+    async def _rate_round(self, closes: Sequence[PeriodClosed], frozen: Mapping[str, list[dict[str, Any]]]) -> int:
+        """Closes of different customers: lines and drafts, then the note that they are rated; how many could be."""
         before = {(closed.customer, closed.follows) for closed in closes if closed.follows}
         rated = await asyncio.to_thread(self._lines.rated, before)
         ready = [closed for closed in closes if not closed.follows or (closed.customer, closed.follows) in rated]
@@ -85,6 +98,7 @@ class Invoicer:
         with self._crash.around(Step.RATED):
             done = [(closed, documents[closed.close_id]) for closed, _ in runs]
             await asyncio.to_thread(self._lines.mark_rated, done)
+        return len(ready)
 
     def _held(self, tick: Tick, drafts: Sequence[Invoice], rules: HoldRules) -> list[Invoice]:
         """The drafts, those that must wait with the reasons; history is what ticks before theirs have billed."""

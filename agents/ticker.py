@@ -84,9 +84,12 @@ class Ticker:
         return datetime.fromtimestamp(int(time.timestamp()) // self._every_s * self._every_s, UTC)
 
 
-def attach(app: TallyApp, forwarder: Forwarder, keeper: LedgerKeeper, ticker: Ticker) -> None:
+def attach(app: TallyApp, forwarder: Forwarder, keeper: LedgerKeeper, ticker: Ticker | None) -> None:
     """Runs the forwarder, and on a wall clock makes a tick every so often."""
     delivery = app.deliver(TICKS, process=forwarder.forward, resume=keeper.resume, linger_s=0.01)
+
+    if ticker is None:  # a worker without outputs makes no time
+        return
 
     async def look() -> None:
         if delivery.partitions:  # one worker holds the only partition, so one worker makes ticks

@@ -49,6 +49,7 @@ ROUTES: Final[dict[str, Route]] = {
     "agents.store.migrations.MigrationInvalid": Route(REFUSED),
     "deploy.local.errors.LocalServiceError": Route(SERVICE_DOWN),
     "pipeline.engines.UnknownEngine": Route(REFUSED),
+    "agents.cli.rebuilding.RebuildRefused": Route(REFUSED),
     "agents.signing.KeyRefused": Route(REFUSED),
     "agents.clock.TickRefused": Route(REFUSED),
     "agents.web.server.ServerRefused": Route(REFUSED),

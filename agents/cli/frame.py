@@ -48,6 +48,7 @@ MODULES: Final = (
     "agents.cli.keys",
     "agents.cli.replay",
     "agents.cli.whatif",
+    "agents.cli.rebuild",
     "agents.cli.reconcile",
     "agents.cli.leaks",
     "agents.cli.dead_letters",

@@ -12,9 +12,11 @@ import pytest
 from agents.settings import Settings
 from agents.store.connection import Connection
 from agents.store.migrations import migrate
+from agents.topics import TOPICS
 from tests.builders import moment
 from tests.deployments import Deployment
 from tests.stories import october
+from tests.stories.test_looking import answer, tally
 
 pytestmark = pytest.mark.services
 
@@ -79,3 +81,54 @@ async def _published_once(deployment: Deployment, topic: str) -> None:
     records: Sequence[Any] = await deployment.records(topic)
     distinct = {(record.key, record.value) for record in records}
     assert len(distinct) == len(october.PLANS), topic
+
+
+async def test_a_rebuild_beside_running_workers_publishes_nothing_and_a_backup_catches_up(
+    deployment: Deployment,
+) -> None:
+    deployment.line()
+    await october.begin(deployment)
+    await deployment.publish(october.OF_OCTOBER)
+    await deployment.stored()
+    backup = await _backup(deployment)
+    await deployment.tick(october.IN_GRACE)
+    await deployment.publish([*october.LATE, (b"k", b"no event")])
+    await deployment.tick(october.CLOSES)
+    october.check(await deployment.invoices(len(october.PLANS)))
+    await deployment.stored()
+    before = await _ends(deployment)
+    found = await answer(deployment, "rebuild", "--into", f"{deployment.settings.database}_again", "--drop")
+    assert found["equal"]
+    assert {table["table"] for table in found["tables"] if table["rows"] == 0} <= {"corrections", "retractions"}
+    caught_up = await answer(deployment, "rebuild", "--into", backup, "--catch-up")
+    assert caught_up["equal"]
+    assert await _ends(deployment) == before
+    # One frozen quantity is forged in the restored tables: the verdict names the table, and only that one.
+    await asyncio.to_thread(
+        deployment.db.execute,
+        f"INSERT INTO {backup}.period_usage SELECT * REPLACE (value + 1 AS value) FROM {backup}.period_usage FINAL LIMIT 1",
+    )
+    arguments = ("rebuild", "--into", backup, "--catch-up", "--drop", "--patience", "1")
+    forged = await answer(deployment, *arguments, code=5)
+    assert [table["table"] for table in forged["tables"] if not table["equal"]] == ["period_usage"]
+    there = await tally(deployment, "rebuild", "--into", deployment.settings.database)
+    assert (there.returncode, "another database" in there.stderr) == (1, True)
+
+
+async def _ends(deployment: Deployment) -> dict[str, tuple[int, ...]]:
+    """Where every log ends."""
+    return {topic.name: await deployment.logs.end_offsets(topic.name) for topic in TOPICS}
+
+
+async def _backup(deployment: Deployment) -> str:
+    """A copy of every table as it is now, in a database of its own: a backup that was restored."""
+    name = f"{deployment.settings.database}_backup"
+    await asyncio.to_thread(migrate, deployment.settings.model_copy(update={"database": name}))
+    tables = deployment.rows(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
+        "AND name != 'schema_migrations'"
+    )
+    for (table,) in tables:
+        copy = f"INSERT INTO {name}.{table} SELECT * FROM {deployment.settings.database}.{table}"
+        await asyncio.to_thread(deployment.db.execute, copy)
+    return name
