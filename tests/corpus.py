@@ -2,11 +2,13 @@
 
 A file holds inputs and expected bytes of one close under the engine that its tick asks for. Files are written once:
 `python -m tests.corpus` writes those of `CASES` that are not there, for the present engine, and changes none.
+Until that engine is released, `python -m tests.corpus --unreleased` writes all of its files anew.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -155,13 +157,13 @@ def documents(content: Mapping[str, Any]) -> Iterator[str]:
             yield canonical_json(change.document.model_dump(mode="json")).decode()
 
 
-def main() -> None:
-    """Writes the cases that are not there yet."""
+def main(*, unreleased: bool) -> None:
+    """Writes the cases that are not there yet; of an engine that is not released, all."""
     folder = FOLDER / f"engine-{ENGINE}"
     folder.mkdir(parents=True, exist_ok=True)
     for name, case in CASES.items():
         file = folder / f"{name}.json"
-        if not file.exists():
+        if unreleased or not file.exists():
             content = inputs(name, case)
             whole = {**content, "documents": list(documents(content))}
             file.write_text(json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -169,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(unreleased="--unreleased" in sys.argv)
