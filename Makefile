@@ -5,7 +5,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format up down lock
+.PHONY: help setup demo bench test check format up down lock
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -27,6 +27,9 @@ setup: $(STAMP) ## Make .venv from the hash-pinned lock; every target does so by
 
 demo: $(STAMP) ## Usage events to proven invoices, on real Kafka and ClickHouse; TRACE=PATH meters a real trace.
 	@$(RUN)/tally demo $(if $(TRACE),--trace "$(TRACE)")
+
+bench: $(STAMP) ## What an event and an invoice cost, beside other ways; SIZE=short|full, PART="line engine …", OUT=build/bench.json.
+	@$(RUN)/tally bench --size $(or $(SIZE),short) --out $(or $(OUT),build/bench.json) $(foreach part,$(PART),--part $(part))
 
 test: $(STAMP) ## Every test, on real services; TALLY_TEST_SERVICES=auto|containers|local, JOBS at once, ARGS for pytest.
 	@$(RUN)/python -m pytest -n $(JOBS) $(ARGS)

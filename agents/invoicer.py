@@ -7,9 +7,8 @@ drafts final is `agents/finaliser.py`; the two meet at the table of documents. S
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -20,17 +19,15 @@ from agents.ledger import LedgerKeeper
 from agents.record_batch import RecordBatch
 from agents.store.connection import StoreUnavailable
 from agents.store.documents import DocumentStore
+from agents.store.frozen_usage import usage_by_meter
 from agents.store.run_lines import RunLineStore, in_rounds
 from agents.topics import CATALOGUE, PERIODS
 from pipeline.engines import engine_of
 from pipeline.holds import held
-from pipeline.rating import Usage
 from pipeline.run_lines import RunLines
-from pipeline.usage_needed import GROUPS
 from schemas.customer_state import PeriodClosed
 from schemas.invoice import Invoice
 from schemas.issuer import HoldRules
-from schemas.period import Period
 from schemas.tick import Tick
 
 
@@ -112,20 +109,6 @@ class Invoicer:
                 held(draft, rules, history.get((draft.customer, draft.currency)), versions.get(draft.customer, ()))
             ]
         ]
-
-
-def usage_by_meter(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str, Period], list[Usage]]:
-    """Frozen rows as the rating takes them: by window, then in order of first usage."""
-    found: dict[tuple[str, str, Period], list[Usage]] = {}
-    order = ("shape", "window_start", "first_at", "k_offset", "k_partition", "grp")
-    for row in sorted(rows, key=lambda row: tuple(row[name] for name in order)):
-        span = Period(start=row["period_start"], end=row["period_end"])
-        start, end = row["window_start"], row["window_end"]
-        window = Period(start=start, end=end) if end > start else None
-        group = tuple(json.loads(row["grp"]))
-        usage = Usage(group, row["value"], row["events"], row["invalid"], window, row["shape"] or GROUPS.name)
-        found.setdefault((row["subscription"], row["meter"], span), []).append(usage)
-    return found
 
 
 def attach(app: TallyApp, invoicer: Invoicer, periods: LedgerKeeper) -> None:

@@ -62,6 +62,7 @@ ROUTES: Final[dict[str, Route]] = {
     "agents.cli.failures.NotFound": Route(NOT_FOUND),
     "agents.cli.failures.ProofFailed": Route(PROOF_FAILED),
     "agents.cli.failures.TimedOut": Route(TIMED_OUT),
+    "agents.bench.site.BenchFailed": Route(REFUSED, "its log says why; what it started is gone"),
     "builtins.FileNotFoundError": Route(NOT_FOUND),
     "builtins.PermissionError": Route(REFUSED),
     "pydantic_core._pydantic_core.ValidationError": Route(USAGE, "a setting or an input has the wrong form"),

@@ -56,6 +56,7 @@ MODULES: Final = (
     "agents.cli.topics",
     "agents.cli.migrate",
     "agents.cli.worker",
+    "agents.cli.bench",
 )
 
 EPILOG: Final = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items()) + "."

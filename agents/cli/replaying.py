@@ -14,10 +14,10 @@ from itertools import groupby
 from typing import Any
 
 from agents.catalogue import CatalogueLog
-from agents.invoicer import usage_by_meter
 from agents.period_closer import Frozen, freeze, usage_of
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
+from agents.store.frozen_usage import usage_by_meter
 from agents.store.looks import LookStore, StoredClose, StoredInvoice
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE

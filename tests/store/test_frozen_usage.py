@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agents.invoicer import usage_by_meter
 from agents.period_closer import freeze, usage_of
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.documents import DocumentStore
+from agents.store.frozen_usage import usage_by_meter
 from agents.store.metered_usage import Question, UsageReader
 from agents.store.usage import UsageStore
 from pipeline.aggregation import MeteredEvent, aggregate
