@@ -144,7 +144,9 @@ class SubscriptionAgent:
         states = [fold.states[customer] for customer in sorted(fold.touched)]
         with self._crash.around(Step.STATES):
             self._store.insert_states(
-                fold.partition, [(held.state, next_due_at(held.state), held.offset) for held in states]
+                fold.partition,
+                [(held.state, next_due_at(held.state), held.offset) for held in states],
+                fold.clock.time if fold.clock else None,
             )
         if fold.ticked and fold.clock is not None:
             with self._crash.around(Step.CLOCK):

@@ -122,6 +122,8 @@ def _currency(plan: PlanEntry, code: str, *, named: bool) -> str:
 def _trial(
     command: Subscribe, plan: PlanEntry, starts_at: datetime, time_zone: str, context: Context
 ) -> datetime | None:
+    if command.no_trial:
+        return None
     if command.trial_ends_at is not None:
         ends_at = within_bounds("trial_ends_at", command.trial_ends_at, context.now)
         if ends_at < starts_at:

@@ -45,7 +45,9 @@ class Subscribe(_OfSubscription):
     time_zone: Name | None = None
     """The customer's, or UTC, if left out."""
     trial_ends_at: AwareDatetime | None = None
-    """In place of the plan's trial; at the start for none."""
+    """In place of the plan's trial."""
+    no_trial: bool = False
+    """Fees begin at once, whatever the plan says."""
     quantities: Mapping[Name, NonNegative] = Field(default_factory=dict)
     """Seats by rate card, where they differ from the plan's."""
     add_ons: tuple[Name, ...] = ()

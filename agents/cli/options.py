@@ -10,6 +10,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, f
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Actor = Annotated[str, typer.Option("--actor", help="Who asks; default: your login name.", show_default=False)]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with the record.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; mandatory, as money moves; kept with the record.")]
+Customer = Annotated[str, typer.Argument(help="Who pays.")]
+SubscriptionId = Annotated[str, typer.Argument(help="The id of the subscription.")]
 RequestId = Annotated[
     str,
     typer.Option("--request-id", help="Repeats a request: its first outcome stands. Default: drawn, and printed."),

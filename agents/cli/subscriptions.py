@@ -1,20 +1,38 @@
-"""`tally subscribe` and `tally cancel`: commands into the log, and what became of them."""
+"""`tally subscribe`, `tally cancel` and `tally reactivate`: where a subscription begins and ends."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agents.cli.options import REASON, WAIT_S, Actor, AsJson, NoWait, Reason, RequestId, Timeout, login_name
+from agents.cli.handing_in import plan_version, refusal_text, submit
+from agents.cli.options import (
+    REASON,
+    WAIT_S,
+    Actor,
+    AsJson,
+    Customer,
+    NoWait,
+    Reason,
+    RequestId,
+    SubscriptionId,
+    Timeout,
+    Why,
+)
 
 if TYPE_CHECKING:
-    from agents.cli.screen import Screen
-    from agents.logs import Logs
-    from schemas.catalogue_entry import Catalogue
-    from schemas.command import Command, CommandOutcome
+    from collections.abc import Sequence
 
-Customer = Annotated[str, typer.Argument(help="Who pays.")]
+__all__ = ["plan_version", "refusal_text", "register"]
+
+
+class When(StrEnum):
+    """When a change takes effect."""
+
+    NOW = "now"
+    PERIOD_END = "period-end"
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +40,10 @@ def register(app: typer.Typer) -> None:
     from agents.cli.frame import MONEY
 
     app.command("subscribe", rich_help_panel=MONEY, epilog="Example: tally subscribe acme team")(subscribe)
-    app.command("cancel", rich_help_panel=MONEY, epilog="Example: tally cancel acme acme-team")(cancel)
+    app.command("cancel", rich_help_panel=MONEY, epilog="Example: tally cancel acme acme-team --when now")(cancel)
+    app.command("reactivate", rich_help_panel=MONEY, epilog="Example: tally reactivate acme acme-team --reason stays")(
+        reactivate
+    )
 
 
 def subscribe(
@@ -31,10 +52,25 @@ def subscribe(
     subscription: Annotated[str, typer.Option(help="Its id; default: CUSTOMER-PLAN.", show_default=False)] = "",
     version: Annotated[str, typer.Option(help="A version, or its beginning; default: the newest.")] = "",
     starts_at: Annotated[str, typer.Option(help="When it starts; default: billing time.", show_default=False)] = "",
-    time_zone: Annotated[str, typer.Option(help="Where its days and months begin.")] = "UTC",
+    time_zone: Annotated[
+        str, typer.Option(help="Where its days and months begin; default: the customer's, or UTC.", show_default=False)
+    ] = "",
     currency: Annotated[
         str, typer.Option(help="One that the plan is offered in; default: its own.", show_default=False)
     ] = "",
+    quantity: Annotated[
+        list[str] | None, typer.Option(help="Seats, as CARD=NUMBER; may be repeated.", show_default=False)
+    ] = None,
+    add_on: Annotated[list[str] | None, typer.Option(help="An add-on; may be repeated.", show_default=False)] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(help="Bills only this subject's usage; may be repeated.", show_default=False),
+    ] = None,
+    trial_until: Annotated[str, typer.Option(help="In place of the plan's trial.", show_default=False)] = "",
+    no_trial: Annotated[bool, typer.Option("--no-trial", help="Fees begin at once.")] = False,
+    separate: Annotated[bool, typer.Option("--separate", help="Invoices of its own.")] = False,
+    contract: Annotated[str, typer.Option(help="A minimum term, such as 1year or 6month.", show_default=False)] = "",
+    renews: Annotated[bool, typer.Option("--renews", help="The contract is renewed; else it ends.")] = False,
     actor: Actor = "",
     reason: Reason = REASON,
     request_id: RequestId = "",
@@ -44,45 +80,34 @@ def subscribe(
 ) -> None:
     """Put a customer on a plan; prints whether it was accepted, or refused and why (exit code 1).
 
-    The subscription keeps the plan version it starts with. --starts-at without a zone is local time of --time-zone.
+    The subscription keeps the plan version it starts with. Times without a zone are local times of --time-zone. Two
+    subscriptions of a customer that bill the same meter need disjoint subjects.
     """
-    import asyncio
-
     from agents.cli.instants import instant, zone
-    from agents.cli.screen import Screen
 
-    zone(time_zone, "--time-zone")
-    starts = instant(starts_at, "--starts-at", time_zone=time_zone) if starts_at else None
-
-    async def run() -> None:
-        from agents.catalogue import CatalogueLog
-        from agents.logs import Logs
-        from agents.settings import load
-        from schemas.command import Subscribe
-
-        async with Logs(load()) as logs:
-            name, chosen = plan_version(await CatalogueLog(logs).newest(), plan, version)
-            command = Subscribe(
-                request_id=request_id or drawn(),
-                actor=actor or login_name(),
-                reason=reason,
-                customer=customer,
-                subscription=subscription or f"{customer}-{name}",
-                plan=name,
-                plan_version=chosen,
-                currency=currency or None,
-                starts_at=starts,
-                time_zone=time_zone,
-            )
-            said = f"{customer} is on {name}@{chosen} as {command.subscription}"
-            await _hand_in(logs, Screen(json_only=as_json), command, said, timeout=None if no_wait else timeout)
-
-    asyncio.run(run())
+    local = time_zone or "UTC"
+    zone(local, "--time-zone")
+    starts = instant(starts_at, "--starts-at", time_zone=local) if starts_at else None
+    trial = instant(trial_until, "--trial-until", time_zone=local) if trial_until else None
+    name = subscription or f"{customer}-{plan.partition('@')[0]}"
+    given: dict[str, Any] = {
+        "customer": customer, "subscription": name, "currency": currency or None, "starts_at": starts,
+        "time_zone": time_zone or None, "quantities": quantities_of(quantity or ()), "add_ons": tuple(add_on or ()),
+        "subjects": tuple(subject) if subject else None, "trial_ends_at": trial, "no_trial": no_trial,
+        "separate": separate, "contract": contract_of(contract, renews=renews),
+    }  # fmt: skip
+    submit("subscribe", f"{customer} is on {{plan}} as {name}", given, actor=actor, reason=reason,
+           request_id=request_id, timeout=None if no_wait else timeout, as_json=as_json, plan=plan,
+           version=version)  # fmt: skip
 
 
 def cancel(
     customer: Customer,
-    subscription: Annotated[str, typer.Argument(help="The id of the subscription.")],
+    subscription: SubscriptionId,
+    when: Annotated[
+        When, typer.Option(help="At the end of the running period (or contract), or now.")
+    ] = When.PERIOD_END,
+    at: Annotated[str, typer.Option(help="At an instant, in place of --when.", show_default=False)] = "",
     actor: Actor = "",
     reason: Reason = REASON,
     request_id: RequestId = "",
@@ -90,109 +115,55 @@ def cancel(
     timeout: Timeout = WAIT_S,
     as_json: AsJson = False,
 ) -> None:
-    """End a subscription at the end of its running period; prints accepted, or refused and why (exit code 1)."""
-    import asyncio
+    """End a subscription: at the end of its running period, now, or at an instant.
 
-    from agents.cli.screen import Screen
-
-    async def run() -> None:
-        from agents.logs import Logs
-        from agents.settings import load
-        from schemas.command import Cancel
-
-        command = Cancel(
-            request_id=request_id or drawn(),
-            actor=actor or login_name(),
-            reason=reason,
-            customer=customer,
-            subscription=subscription,
-        )
-        said = f"{subscription} of {customer} ends with its running period"
-        async with Logs(load()) as logs:
-            await _hand_in(logs, Screen(json_only=as_json), command, said, timeout=None if no_wait else timeout)
-
-    asyncio.run(run())
-
-
-def drawn() -> str:
-    """A request id that nobody has used."""
-    from uuid import uuid4
-
-    return str(uuid4())
-
-
-def plan_version(catalogue: Catalogue, plan: str, version: str) -> tuple[str, str]:
-    """The name and version that `plan`, `plan@version` or a beginning of the version mean; the newest without one.
-
-    Raises NotFound for what is not in the catalogue, BadParameter if several versions begin so.
+    Fees billed in advance for the time after it come back as the plan says (on_cancel); usage is billed up to it.
     """
-    from agents.cli.failures import NotFound
-    from pipeline.fault_texts import nearest
+    from agents.cli.instants import instant
 
-    name, _, after = plan.partition("@")
-    begins = version or after
-    versions = [found for known, found in catalogue.plans if known == name]
-    if not versions:
-        known = sorted(catalogue.newest_plans)
-        hint = nearest(name, known) or f"; there are {', '.join(known) or 'none yet: tally catalogue apply'}"
-        raise NotFound(f"the catalogue has no plan {name!r}{hint}")
-    if not begins:
-        return name, catalogue.newest_plans[name]
-    chosen = [found for found in versions if found.startswith(begins)]
-    if not chosen:
-        raise NotFound(f"plan {name} has no version {begins!r}; there are {', '.join(versions)}")
-    if len(chosen) > 1:
-        raise typer.BadParameter(f"{begins!r} begins {', '.join(chosen)}: give more of it", param_hint="--version")
-    return name, chosen[0]
+    given = {"customer": customer, "subscription": subscription, "when": when.replace("-", "_"),
+             "at": instant(at, "--at") if at else None}  # fmt: skip
+    ends = f"ends at {at}" if at else "ends now" if when is When.NOW else "ends with its running period"
+    submit("cancel", f"{subscription} of {customer} {ends}", given, actor=actor, reason=reason, request_id=request_id,
+           timeout=None if no_wait else timeout, as_json=as_json)  # fmt: skip
 
 
-async def _hand_in(logs: Logs, screen: Screen, command: Command, accepted: str, *, timeout: float | None) -> None:
-    """Sends a command and tells its outcome; without a timeout only that it is sent. Raises Refused, TimedOut."""
-    from agents.cli.failures import Refused, TimedOut
-    from agents.commands import outcomes, send
-    from agents.topics import COMMANDS
-
-    sent = await send(logs, [command])
-    ((partition, offset),) = sent.places
-    place = f"{COMMANDS} {partition}/{offset}"
-    if timeout is None:
-        if screen.json_only:
-            screen.document({"request_id": command.request_id, "partition": partition, "offset": offset})
-        screen.say(f"Sent, at {place}; request id {command.request_id}. Next: tally tail billing.command-outcomes")
-        return
-    with screen.wait("deciding") as wait:
-        (outcome,) = await outcomes(logs, sent, within_s=timeout, decided=wait.to)
-        if outcome is None:
-            raise TimedOut(
-                f"no outcome after {timeout:g} s. The command is in the log, at {place}, and may still be decided.\n"
-                f"  Is a billing worker running? tally status; to ask again: --request-id {command.request_id}"
-            )
-    if screen.json_only:
-        screen.document(outcome.model_dump(mode="json"))
-    if not outcome.accepted:
-        raise Refused(refusal_text(outcome))
-    screen.say(f"Accepted: {accepted}.")
-    screen.say(f"Request id {outcome.request_id}, by {outcome.actor}, {_under(outcome)}.{_note(outcome)}")
+def reactivate(
+    customer: Customer,
+    subscription: SubscriptionId,
+    reason: Why,
+    actor: Actor = "",
+    request_id: RequestId = "",
+    no_wait: NoWait = False,
+    timeout: Timeout = WAIT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Take a cancellation back whose end has not come yet."""
+    given = {"customer": customer, "subscription": subscription}
+    submit("reactivate", f"{subscription} of {customer} goes on", given, actor=actor, reason=reason,
+           request_id=request_id, timeout=None if no_wait else timeout, as_json=as_json)  # fmt: skip
 
 
-def _under(outcome: CommandOutcome) -> str:
-    return f"under tick {outcome.tick}" if outcome.tick else "before the first tick"
+def quantities_of(texts: Sequence[str]) -> dict[str, str]:
+    """CARD=NUMBER pairs. Raises BadParameter."""
+    found = {}
+    for text in texts:
+        card, equals, number = text.partition("=")
+        if not (card and equals and number):
+            raise typer.BadParameter(f"{text!r} is not CARD=NUMBER, such as seats=5", param_hint="--quantity")
+        found[card] = number
+    return found
 
 
-def _note(outcome: CommandOutcome) -> str:
-    return f" It {outcome.detail}." if outcome.detail else ""
+def contract_of(text: str, *, renews: bool) -> dict[str, Any] | None:
+    """A term such as `1year`, or nothing. Raises BadParameter."""
+    import re
 
-
-def refusal_text(outcome: CommandOutcome) -> str:
-    """Why a command was refused, under which tick, and what would help."""
-    text = f"refused: {outcome.detail} (request id {outcome.request_id}, {_under(outcome)})"
-    hint = next((hint for part, hint in HINTS.items() if part in outcome.detail), "")
-    return f"{text}\n  {hint}" if hint else text
-
-
-HINTS = {
-    "billing time has not begun": "begin it: tally tick --start test --at TIME, or tally tick --start wall",
-    "in the catalogue as of tick": "a version counts from the tick after it was applied: on a test clock, tally tick",
-    "must say why": "say it with --reason: it is kept with the record",
-    "has no subscription": "tally subscriptions lists who has which",
-}
+    if not text:
+        if renews:
+            raise typer.BadParameter("needs --contract: what is renewed?", param_hint="--renews")
+        return None
+    matched = re.fullmatch(r"(\d+) ?(day|week|month|quarter|half_year|year)s?", text)
+    if matched is None or int(matched[1]) < 1:
+        raise typer.BadParameter(f"{text!r} is not a term such as 1year, 6month or 2quarter", param_hint="--contract")
+    return {"term": {"unit": matched[2], "count": int(matched[1])}, "renews": renews}

@@ -124,11 +124,13 @@ class BillingStore:
         )
         return tuple(row[0] for row in rows)
 
-    def insert_states(self, partition: int, states: Sequence[tuple[CustomerState, datetime | None, int]]) -> None:
-        """Stores states as (state, when something is due next, offset), and the rows that readers see."""
+    def insert_states(
+        self, partition: int, states: Sequence[tuple[CustomerState, datetime | None, int]], at: datetime | None
+    ) -> None:
+        """Stores states as (state, when something is due next, offset), and the rows that readers see at a time."""
         self._db.insert("subscriptions", SUBSCRIPTION_COLUMNS, [
-            (state.customer, s.id, s.plan, s.plan_version, s.status(), s.time_zone, s.currency, s.starts_at, s.ends_at,
-             s.billed_through, offset)
+            (state.customer, s.id, s.plan, s.plan_version, s.status(at), s.time_zone, s.currency, s.starts_at,
+             s.ends_at, s.billed_through, offset)
             for state, _, offset in states for s in state.subscriptions
         ])  # fmt: skip
         self._db.insert("customers", ("customer", "k_partition", "next_due_at", "state", "k_offset"), [
