@@ -15,7 +15,8 @@ from agents.settings import Settings
 from agents.store.connection import Connection
 from agents.store.migrations import migrate
 from agents.topics import TOPICS, reconcile_topics
-from tests.deployments import Deployment
+from tests.command_line import Tally
+from tests.deployments import Deployment, environment
 from tests.services import Services, start_services
 
 
@@ -69,6 +70,15 @@ def connection(settings: Settings) -> Iterator[Connection]:
     opened = Connection(settings)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def tally(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tally:
+    for name, value in environment(deployment.settings).items():
+        if name.startswith("TALLY_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return Tally(tmp_path)
 
 
 async def _drop(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""`tally catalogue check | show | apply`."""
+"""`tally catalogue check | show | apply`; more of it in `catalogue_history`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents.cli import catalogue_history
 from agents.cli.options import AsJson, DryRun
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     group.command("check", epilog="Example: tally catalogue check plans.toml")(check)
     group.command("show", epilog="Example: tally catalogue show team")(show)
     group.command("apply", epilog="Example: tally catalogue apply --dry-run plans.toml")(apply)
+    catalogue_history.register(group)
     app.add_typer(
         group,
         name="catalogue",
@@ -83,7 +85,12 @@ def show(
     asyncio.run(_show(Screen(json_only=as_json), name, as_json=as_json))
 
 
-def apply(files: Files = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+def apply(
+    files: Files = None,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; a script is never asked.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Publish what the files change, after showing it: new, unchanged, or replacing a version field by field.
 
     A fault in any file stops it before anything changes. Running subscriptions keep the version they are on; new ones
@@ -93,7 +100,7 @@ def apply(files: Files = None, dry_run: DryRun = False, as_json: AsJson = False)
 
     from agents.cli.screen import Screen
 
-    asyncio.run(_apply(Screen(json_only=as_json), _read(files), dry_run=dry_run, as_json=as_json))
+    asyncio.run(_apply(Screen(json_only=as_json), _read(files), dry_run=dry_run, yes=yes, as_json=as_json))
 
 
 def _read(files: list[Path] | None) -> Loaded:
@@ -122,7 +129,7 @@ def _count_of(loaded: Loaded) -> str:
 # -- apply -----------------------------------------------------------------------------------------------------------
 
 
-async def _apply(screen: Screen, loaded: Loaded, *, dry_run: bool, as_json: bool) -> None:
+async def _apply(screen: Screen, loaded: Loaded, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     from agents.catalogue import CatalogueLog
     from agents.catalogue import apply as publish
     from agents.catalogue_files import entries_of
@@ -141,17 +148,32 @@ async def _apply(screen: Screen, loaded: Loaded, *, dry_run: bool, as_json: bool
             raise Refused("nothing was changed:\n  " + "\n  ".join(refused))
         found, stay = changes(current, entries), kept(current, entries)
         if not as_json:
-            _say_changes(screen, found, stay)
+            say_changes(screen, found, stay)
             if loaded.coupons:
                 screen.say(f"  checked, but not kept in the log: {_names('coupons', loaded.coupons)}")
+        if not (dry_run or yes or as_json) and any(change.status != "unchanged" for change in found):
+            _ask()
         published = 0 if dry_run else await publish(logs, current, entries)
     if as_json:
-        screen.document({"changes": [_document_of(change) for change in found], "kept": stay, "published": published})
+        screen.document(
+            {"changes": [change_document(change) for change in found], "kept": stay, "published": published}
+        )
     else:
         screen.say(_summary(found, published, dry_run=dry_run))
 
 
-def _say_changes(screen: Screen, found: Sequence[Change], stay: Sequence[str]) -> None:
+def _ask() -> None:
+    """Asks a person at a terminal. Raises Refused for a no."""
+    import sys
+
+    from agents.cli.failures import Refused
+
+    if sys.stdin.isatty() and sys.stdout.isatty() and not typer.confirm("Publish these versions?"):
+        raise Refused("nothing was changed")
+
+
+def say_changes(screen: Screen, found: Sequence[Change], stay: Sequence[str]) -> None:
+    """What would change, object by object and field by field."""
     signs = {"new": "+", "unchanged": "=", "replaces": "~"}
     for change in found:
         replaced = f" {change.replaces}" if change.replaces else ""
@@ -172,7 +194,8 @@ def _summary(found: Sequence[Change], published: int, *, dry_run: bool) -> str:
     return f"Published {published} versions; they count from the next tick on. Next: tally catalogue show"
 
 
-def _document_of(change: Change) -> dict[str, Any]:
+def change_document(change: Change) -> dict[str, Any]:
+    """A change for programs."""
     return {
         "key": change.entry.key,
         "status": change.status,

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from io import StringIO
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agents.cli.frame import ClearMessages, build
 from agents.topics import CATALOGUE, COMMANDS, TICKS
-from tests.deployments import Deployment, environment
+from tests.command_line import Tally
+from tests.deployments import Deployment
 
 pytestmark = pytest.mark.services
 
@@ -33,69 +27,6 @@ id = "use"
 meter = "calls"
 price = { model = "per_unit", unit_price = "0.5" }
 """
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class Tally:
-    """`tally …` as a person runs it, on the deployment of a test; in this process, which saves starting one each."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    async def run(self, *arguments: str) -> Done:
-        """Runs a command to its end."""
-        return await asyncio.to_thread(_run, arguments)
-
-    async def said(self, *arguments: str) -> str:
-        """What a command that succeeds says."""
-        done = await self.run(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    async def json(self, *arguments: str) -> Any:
-        """What a command that succeeds says to programs."""
-        return json.loads(await self.said(*arguments, "--json"))
-
-    async def refused(self, *arguments: str, code: int = 1) -> str:
-        """What a command that fails with a code says about it, and nothing else."""
-        done = await self.run(*arguments)
-        assert done.returncode == code, f"{done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-    def file(self, name: str, text: str) -> str:
-        """A file in the folder where commands run."""
-        (self.folder / name).write_text(text, encoding="utf-8")
-        return name
-
-
-def _run(arguments: tuple[str, ...]) -> Done:
-    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
-        try:
-            with ClearMessages():
-                build()(list(arguments))
-            code: object = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-    assert isinstance(code, int)
-    return Done(code, out.getvalue(), err.getvalue())
-
-
-@pytest.fixture
-def tally(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tally:
-    for name, value in environment(deployment.settings).items():
-        if name.startswith("TALLY_"):
-            monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    return Tally(tmp_path)
 
 
 async def keys(deployment: Deployment, topic: str) -> list[str]:
