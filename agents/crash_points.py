@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+
+from agents.telemetry import STEP_SECONDS
 
 
 class Step(StrEnum):
@@ -68,9 +71,11 @@ class CrashPoint:
 
     @contextmanager
     def around(self, step: Step) -> Iterator[None]:
-        """Dies on the way in or on the way out, if that is the place."""
+        """Dies on the way in or on the way out, if that is the place; else the write is timed."""
         self._at(step, "before")
+        began = time.perf_counter()
         yield
+        STEP_SECONDS.labels(step.value).observe(time.perf_counter() - began)
         self._at(step, "after")
 
     def _at(self, step: Step, when: str) -> None:

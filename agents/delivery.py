@@ -25,6 +25,7 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 from mode import Service
 
+from agents.accounts import Account
 from agents.crash_points import CrashPoint
 from agents.record_batch import RecordBatch
 from agents.settings import Settings
@@ -87,7 +88,7 @@ class Delivery(Service):
         self._changed = asyncio.Condition()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.last_stored_at = time.monotonic()
+        self.account = Account(topic)
 
     # -- taking ------------------------------------------------------------------------------------------------------
 
@@ -145,6 +146,7 @@ class Delivery(Service):
             raise
 
     async def _store(self, taken: Sequence[RecordBatch], prepared: Any, placement: int) -> None:
+        self.account.begins()
         try:
             stored = await self._asking_again(lambda: self._process(prepared), placement)
         finally:
@@ -197,7 +199,8 @@ class Delivery(Service):
                     return False
                 if time.monotonic() >= give_up_at:
                     raise
-                log.warning("%s: %s; asking again in %.1f s", self.topic, error, pause)
+                self.account.tries_again(error)
+                log.warning("%s: %s; asking again in %.1f s", self.topic, error, pause, extra={"topic": self.topic})
             async with self._changed:
                 await self._wait_for_close(placement, pause)
             pause = min(pause * 2, LONGEST_RETRY_S)
@@ -208,8 +211,8 @@ class Delivery(Service):
             await self._wait_for_change(left)
 
     async def _done(self, batches: Sequence[RecordBatch], stored: bool) -> None:
+        self.account.ends(batches, stored=stored)
         if stored:
-            self.last_stored_at = time.monotonic()
             for batch in batches:
                 if (place := self._partitions.get(batch.partition)) is not None:
                     place.stored = max(place.stored, batch.next_offset)
@@ -223,7 +226,9 @@ class Delivery(Service):
         """Takes nothing more, drops what only waits, and ends the insert that is running, within a limit."""
         async with self._changed:
             self._placement = CLOSED
-            self._rows -= sum(len(batch) for batch in self._waiting)
+            dropped = sum(len(batch) for batch in self._waiting)
+            self.account.drops(dropped)
+            self._rows -= dropped
             self._waiting.clear()
             self._changed.notify_all()
         try:

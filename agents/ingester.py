@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 
+from agents import telemetry
 from agents.clock import first_tick
 from agents.crash_points import CrashPoint, Step
 from agents.delivery import PartitionStopped, TallyApp
@@ -125,6 +126,7 @@ class Ingester:
         with self._crash.around(Step.LEDGER):
             await asyncio.to_thread(self._ledger.append, rows)
         self._ends.update({row.partition: row for row in rows})
+        _count(ready)
 
     async def _is_wall_clock(self) -> bool:
         """The kind of clock, fixed by the first tick: a verdict depends on it. Raises KafkaUnavailable before that."""
@@ -157,6 +159,14 @@ class Ingester:
             await asyncio.gather(*sent)
         except KafkaError as error:
             raise KafkaUnavailable(f"dead letters could not be published: {error}") from error
+
+
+def _count(stored: Prepared) -> None:
+    for outcome in ("events", "corrections", "dead_letters"):
+        found = sum(int(each.counts[outcome]) for each in stored.ranges)
+        telemetry.EVENTS.labels(outcome.removesuffix("s")).inc(found)
+    for letter in stored.rest.dead_letters:
+        telemetry.DEAD_LETTERS.labels(letter.reason.value).inc()
 
 
 def attach(app: TallyApp, ingester: Ingester) -> None:

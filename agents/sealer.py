@@ -14,6 +14,7 @@ from agents.catalogue import CatalogueLog
 from agents.delivery import TallyApp
 from agents.store.metering_costs import CostStore
 from agents.store.totals import TotalsStore
+from agents.telemetry import SEAL_SECONDS, SEALED_PANES
 from agents.topics import CATALOGUE, USAGE_EVENTS
 from pipeline.sealing import chunks, covers, ended_panes, vector_of
 from schemas.tick import USAGE, Tick
@@ -45,7 +46,9 @@ class Sealer:
         coverage = await asyncio.to_thread(self._totals.coverage)
         if not covers(coverage, tick.vector.of(USAGE)):
             return 0
-        sealed, rest = await self.seal(tick, vector_of(coverage, len(tick.vector.of(USAGE))), audited)
+        with SEAL_SECONDS.time():
+            sealed, rest = await self.seal(tick, vector_of(coverage, len(tick.vector.of(USAGE))), audited)
+        SEALED_PANES.inc(sealed)
         if not rest:
             self._sealed_tick = tick.number
         if sealed:
@@ -75,7 +78,7 @@ class Sealer:
                     mended.difference_update(panes)
                     count += len(panes)
         if count:
-            log.info("tick %s: sealed %s panes of %s", tick.number, count, total)
+            log.info("tick %s: sealed %s panes of %s", tick.number, count, total, extra={"tick": tick.number})
         return count, total - count
 
     async def _refresh_view(self, tick: Tick) -> None:

@@ -38,6 +38,12 @@ class Settings(BaseSettings):
     crash_at: str = Field("", description="for crash stories: step:before|after:n kills a worker there")
     signing_key: Path | None = Field(None, description="file of the key that signs evidence; default: in `home`")
     log_format: Literal["text", "json"] = Field("text", description="json: one object per line, with positions")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /livez, /readyz and /metrics; 0: none")
+    metrics_host: str = Field("127.0.0.1", description="its address; whoever reaches it may read the metrics")
+    standstill_s: float = Field(
+        60.0, gt=0, description="how long a partition with lag may stand still before /livez fails"
+    )
+    gauges_every_s: int = Field(60, ge=1, description="seconds between looks at leaks and other counts of the store")
     serve_host: str = Field("127.0.0.1", description="address of tally serve; any but a loopback one requires tokens")
     serve_port: int = Field(8420, ge=0, le=65535, description="port of tally serve; 0: any that is free")
     serve_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="largest body, also after decompression")

@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when a series began is seen by who scrapes it
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
 
@@ -47,6 +56,53 @@ HTTP_ACK_SECONDS: Final = _histogram(
 )
 HTTP_PENDING_BYTES: Final = _gauge("tally_http_pending_bytes", "Bytes on the way to the broker, not acknowledged yet.")
 HTTP_TOKENS_REFUSED: Final = _counter("tally_http_tokens_refused_total", "Requests without a token that is accepted.")
+
+
+# -- workers ---------------------------------------------------------------------------------------------------------
+
+EVENTS: Final = _counter(
+    "tally_events_total", "Records of usage.events that were stored, by outcome: event, correction or dead_letter.",
+    "outcome",
+)  # fmt: skip
+DEAD_LETTERS: Final = _counter("tally_dead_letters_total", "Records refused, by reason.", "reason")
+STORED: Final = _counter("tally_stored_records_total", "Records of any log that were stored.", "topic")
+BATCH_RECORDS: Final = _histogram("tally_batch_records", "Records per cycle of storing.", _ROWS, "topic")
+INSERT_SECONDS: Final = _histogram(
+    "tally_insert_seconds", "Time of a cycle of storing: rows, ledger and what is published, with every try.",
+    _SECONDS, "topic",
+)  # fmt: skip
+STEP_SECONDS: Final = _histogram("tally_step_seconds", "Time of one write of a cycle.", _SECONDS, "step")
+DELAY_SECONDS: Final = _histogram(
+    "tally_delay_seconds", "From the broker's time of the newest record of a cycle until it was stored.", _SECONDS,
+    "topic",
+)  # fmt: skip
+REDELIVERED: Final = _counter(
+    "tally_redelivered_records_total", "Records that were fetched, not stored, and are fetched again.", "topic"
+)
+RETRIES: Final = _counter("tally_store_retries_total", "Cycles tried again because a service was away.", "topic")
+SEAL_SECONDS: Final = _histogram("tally_seal_seconds", "Time in which the panes of one tick were recomputed.", _SECONDS)
+SEALED_PANES: Final = _counter("tally_sealed_panes_total", "Five-minute panes of a meter that were recomputed.")
+
+LAG: Final = _gauge(
+    "tally_lag_records", "Offsets that are not stored yet, of a partition that is held.", "topic", "partition"
+)
+NEXT_OFFSET: Final = _gauge("tally_stored_offset", "Up to where a held partition is stored.", "topic", "partition")
+FRESHNESS: Final = _gauge(
+    "tally_freshness_seconds", "Age of the oldest record that is not stored, at most; 0 if none waits.", "topic"
+)
+STOPPED: Final = _gauge(
+    "tally_partitions_stopped", "Assigned partitions that are not read: their log is another.", "topic"
+)
+STANDSTILL: Final = _gauge("tally_partitions_standing_still", "Partitions with lag that have not moved for a minute.")
+SERVICE_UP: Final = _gauge("tally_service_up", "1 if the service answers this worker, else 0.", "service")
+READY: Final = _gauge("tally_ready", "1 if this worker can do its work, else 0.")
+OLDEST_TRY_SECONDS: Final = _gauge("tally_retrying_seconds", "For how long a cycle has been tried again; 0 if none is.")
+
+LEAKS: Final = _gauge("tally_leaked_events", "Events that nobody would pay for as it is, by kind of leak.", "leak")
+DEAD_LETTERS_OPEN: Final = _gauge("tally_dead_letters_open", "Dead letters neither replayed nor waived.")
+CLOCK_BEHIND: Final = _gauge("tally_clock_behind_seconds", "Wall time less billing time; 0 on a test clock.")
+RUNS_OPEN: Final = _gauge("tally_billing_runs_open", "Billing runs that are due and not closed yet.")
+RUNS_PARKED: Final = _gauge("tally_billing_runs_parked", "Billing runs that were set aside until somebody looks.")
 
 
 def exposition() -> bytes:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from agents.settings import Settings
 
 
+PROBED_WELL = ("live", "ready")
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """One part of the status. `needed` stops the sections after it: they could not be asked."""
@@ -28,12 +31,17 @@ class Section:
 
 def _services(settings: Settings) -> Section:
     """What answers where, whether it runs here under our supervisor or elsewhere."""
-    from deploy.local import status
+    from agents.cli.services import WORKERS, probe_port
+    from deploy.local import find, status
 
+    system = find(settings.home)
     rows: list[tuple[object, ...]] = []
     for service in status(settings.home):
+        detail = service.detail
+        if service.name in WORKERS and service.state == "running" and system is not None:
+            detail = f"{_probed(probe_port(system, service.name))}; {detail}"
         memory = f"{service.resident_bytes / 1e6:,.0f} MB" if service.resident_bytes else ""
-        rows.append((service.name, service.state, service.pid or "", memory, service.detail))
+        rows.append((service.name, service.state, service.pid or "", memory, detail))
     answering = {"Kafka": _answers(settings.kafka.split(",")[0]), "ClickHouse": _answers(settings.clickhouse)}
     for name, answers in answering.items():
         address = settings.kafka if name == "Kafka" else settings.clickhouse
@@ -60,6 +68,23 @@ def _answers(address: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def _probed(port: int) -> str:
+    """What a local worker says of itself: live and ready, or the first thing that it names."""
+    from http.client import HTTPConnection, HTTPException
+
+    said = []
+    for probe in ("livez", "readyz"):
+        connection = HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", f"/{probe}")
+            said.append(connection.getresponse().read().decode().splitlines()[0])
+        except (OSError, HTTPException):
+            return "its probes do not answer"
+        finally:
+            connection.close()
+    return " and ".join(said) if said == ["live", "ready"] else next(each for each in said if each not in PROBED_WELL)
 
 
 def _topics(settings: Settings) -> Section:

@@ -59,14 +59,23 @@ def start_services(
 
     home = Settings().home
     ports = ports_asked(home, kafka=kafka_port, clickhouse=clickhouse_port)
-    workers = worker_programs(deployment) if with_workers else ()
+
+    def workers(system: LocalSystem) -> tuple[Program, ...]:
+        return worker_programs(system, deployment) if with_workers else ()
+
     return start(screen.downloads(), home=home, ports=ports, workers=workers)
 
 
-def worker_programs(deployment: str = "") -> tuple[Program, ...]:
+def probe_port(system: LocalSystem, worker: str) -> int:
+    """Where a local worker answers probes: beside the ports of the servers, which go by tens."""
+    return system.ports.kafka + 2 + WORKERS.index(worker)
+
+
+def worker_programs(system: LocalSystem, deployment: str = "") -> tuple[Program, ...]:
     """Our workers as the supervisor runs them: this Python, this code, settings found through the state file.
 
-    A named deployment has topics and a database of its own, beside the ordinary ones.
+    A named deployment has topics and a database of its own, beside the ordinary ones; only the ordinary ones answer
+    probes, for there is one set of ports.
     """
     from pathlib import Path
 
@@ -84,7 +93,7 @@ def worker_programs(deployment: str = "") -> tuple[Program, ...]:
         Program(
             f"{deployment}-{name}".lstrip("-"),
             (sys.executable, "-m", "agents.cli", "worker", name),
-            environment,
+            environment if deployment else {**environment, "TALLY_METRICS_PORT": str(probe_port(system, name))},
             stop_s=20,
         )
         for name in WORKERS

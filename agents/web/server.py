@@ -41,7 +41,7 @@ def check(settings: Settings) -> None:
         raise ServerRefused("TALLY_SERVE_TLS_CERTIFICATE and TALLY_SERVE_TLS_KEY: both are needed, or neither")
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """Ends with code 0 when it was told to stop and has finished; the stock one dies of the signal afterwards."""
 
     @contextmanager
@@ -57,7 +57,7 @@ class _Server(uvicorn.Server):
 async def _serve(settings: Settings) -> None:
     logs = Logs(settings)
     try:
-        server = _Server(
+        server = QuietServer(
             uvicorn.Config(
                 await create_app(settings, logs),
                 host=settings.serve_host,

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,10 +56,18 @@ def _place(home: Path | None) -> Path:
     return (home or default_home()).absolute()  # our processes run elsewhere
 
 
+Workers = Callable[[LocalSystem], Sequence[Program]]
+"""The programs to run beside the servers, once it is known where those are."""
+
+
+def _none(_system: LocalSystem) -> Sequence[Program]:
+    return ()
+
+
 def up(
-    progress: Progress, *, home: Path | None = None, ports: Ports | None = None, workers: Sequence[Program] = ()
+    progress: Progress, *, home: Path | None = None, ports: Ports | None = None, workers: Workers = _none
 ) -> LocalSystem:
-    """Fetches and starts Kafka and ClickHouse, waits until both answer, then starts the workers.
+    """Fetches and starts Kafka and ClickHouse, waits until both answer, then starts the workers for this system.
 
     Running it again changes nothing that runs. Raises LocalServiceError with what helps.
     """
@@ -82,8 +90,9 @@ def ports_asked(home: Path | None, *, kafka: int | None, clickhouse: int | None)
     return local_ports.asked(current, kafka=kafka, clickhouse=clickhouse)
 
 
-def _up(place: Path, ports: Ports | None, workers: Sequence[Program]) -> LocalSystem:
+def _up(place: Path, ports: Ports | None, workers_of: Workers) -> LocalSystem:
     system = _settled(place, ports)
+    workers = workers_of(system)
     running = supervision.connect(system)
     if running is None:
         supervision.end_leftovers(place)

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from agents.settings import Settings
 from deploy.demo.sample import lines
 from deploy.local import configs
 from pipeline.validation import Rejection, validate
@@ -28,8 +29,8 @@ def services() -> Mapping[str, str]:
     return dict(re.findall(r"^  ([a-z]+):\n((?:    .*\n|\n|  #.*\n)+)", text, re.MULTILINE))
 
 
-def test_the_system_is_two_servers_a_preparation_two_workers_and_two_tools() -> None:
-    assert list(services()) == ["kafka", "clickhouse", "init", "ingest", "billing", "sample", "tally"]
+def test_the_system_is_two_servers_a_preparation_two_workers_http_if_wanted_and_two_tools() -> None:
+    assert list(services()) == ["kafka", "clickhouse", "init", "ingest", "billing", "serve", "sample", "tally"]
 
 
 def test_every_image_has_an_exact_version() -> None:
@@ -45,7 +46,7 @@ def test_the_tests_run_on_the_images_that_compose_runs() -> None:
 
 def test_ports_are_open_to_this_machine_only() -> None:
     ports = [line for text in services().values() for line in re.findall(r'^      - "(.*:\d+)"$', text, re.MULTILINE)]
-    assert len(ports) == 2
+    assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -64,6 +65,14 @@ def test_a_worker_is_checked_restarted_and_waits_for_topics_and_tables(name: str
     assert "<<: *worker" in services()[name]
     for line in ("restart: unless-stopped", "healthcheck:", "condition: service_completed_successfully"):
         assert line in worker
+
+
+def test_health_is_liveness_at_the_port_that_is_set_so_that_a_store_that_is_away_restarts_nobody() -> None:
+    (worker,) = re.findall(r"^x-worker: .*?(?=^services:)", COMPOSE, re.DOTALL | re.MULTILINE)
+    assert 'TALLY_METRICS_PORT: "9464"' in worker
+    assert "http://127.0.0.1:9464/livez" in worker
+    assert "http://127.0.0.1:8420/livez" in services()["serve"]
+    assert Settings.model_fields["serve_port"].default == 8420
 
 
 def profile(text: str, name: str) -> Mapping[str, str]:

@@ -1,0 +1,33 @@
+"""What waits for a person, as counts for gauges. Nothing billed reads here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agents.store.connection import Connection, query_text
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Counts of one moment."""
+
+    dead_letters_open: int
+    runs_open: int
+    runs_parked: int
+    clock_behind_s: float
+    leaks: Mapping[str, int]
+    """Events by kind of leak."""
+
+
+class WaitingStore:
+    """Reads of the gauges."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def look(self) -> Waiting:
+        """All of them."""
+        ((letters, runs, parked, behind_ms),) = self._db.tuples(query_text("waiting"))
+        leaks = self._db.tuples("SELECT leak, sum(events) FROM v_leaks GROUP BY leak ORDER BY leak")
+        return Waiting(letters, runs, parked, behind_ms / 1000, dict(leaks))
