@@ -98,7 +98,10 @@ def create_billing_app(settings: Settings) -> TallyApp:
     clock = None if silent else Ticker(logs, settings.tick_every_s)
     ticker.attach(app, Forwarder(logs, billing_store(), ticks, app.crash), ticks, clock)
     attributions.attach(app, Attributor(billing_store(), subjects), subjects)
-    subscriptions.attach(app, SubscriptionAgent(logs, billing_store(), commands, catalogue, app.crash), commands)
+    actions = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
+    subscriptions.attach(
+        app, SubscriptionAgent(logs, billing_store(), actions, commands, catalogue, app.crash), commands
+    )
     closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue, app.crash)
     period_closer.attach(app, closer)
     documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)

@@ -20,10 +20,10 @@ from agents.record_batch import RecordBatch
 from agents.store.billing import BillingStore
 from agents.store.documents import DocumentStore
 from agents.store.money import MoneyStore
-from agents.topics import FINALISATIONS, INVOICES, INVOICES_LATEST, OUTCOMES
+from agents.topics import COMMANDS, FINALISATIONS, INVOICES, INVOICES_LATEST, OUTCOMES
 from pipeline.books import Change, Document, DraftMissing, Entered
 from pipeline.collection_effects import effects_of
-from pipeline.document_events import events_of
+from pipeline.document_events import commands_of, events_of
 from schemas.command import CommandOutcome
 from schemas.document_log import DOCUMENT_RECORD, DocumentAction, Finalisation
 from schemas.identity import canonical_json
@@ -118,7 +118,7 @@ class Finaliser:
         return entered
 
     async def _publish(self, changes: Sequence[Change]) -> None:
-        """Per change the events, then the document: the same bytes however often it is done."""
+        """Per change the events, the document, what the customer's state must know: the same bytes at each try."""
         sent: list[Awaitable[object]] = []
         for change in changes:
             document = change.document
@@ -128,14 +128,12 @@ class Finaliser:
                     sent.append(await self._logs.send(INVOICES, key, canonical_json(event.model_dump(mode="json"))))
                 content = canonical_json(document.model_dump(mode="json"))
                 sent.append(await self._logs.send(INVOICES_LATEST, document.id.encode(), content))
+                for command in commands_of(change):
+                    sent.append(await self._logs.send(COMMANDS, key, command.model_dump_json().encode()))
         await self._logs.all_stored(sent)
 
     async def _store(self, entered: Sequence[tuple[Record, Entered]]) -> None:
-        outcomes = [
-            _outcome(record, found)
-            for (_, record), found in entered
-            if isinstance(record, DocumentAction) and (found.changes or found.refusal)
-        ]
+        outcomes = [_outcome(record, found) for (_, record), found in entered if isinstance(record, DocumentAction)]
         if outcomes:
             with self._crash.around(Step.DECIDED):
                 await asyncio.to_thread(self._billing.insert_outcomes, outcomes)
@@ -173,11 +171,11 @@ def _outcome(action: DocumentAction, found: Entered) -> CommandOutcome:
     return CommandOutcome(
         request_id=action.request_id,
         customer=action.customer,
-        command=f"{action.action}_document",
+        command="act_on_document",
         actor=action.actor,
         reason=action.reason,
         accepted=not found.refusal,
-        detail=found.refusal,
+        detail=found.refusal or ("repeats a request that was accepted: nothing changed" if found.repeats else ""),
         tick=action.tick,
         partition=action.partition,
         offset=action.offset,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
@@ -22,12 +23,15 @@ from agents.store.documents import DocumentStore
 from agents.store.frozen_usage import usage_by_meter
 from agents.store.run_lines import RunLineStore, in_rounds
 from agents.topics import CATALOGUE, PERIODS
+from pipeline.books import Document
 from pipeline.engines import engine_of
 from pipeline.holds import held
+from pipeline.invoicing import Terms
 from pipeline.run_lines import RunLines
 from schemas.customer_state import PeriodClosed
 from schemas.invoice import Invoice
 from schemas.issuer import HoldRules
+from schemas.quantity import ZERO
 from schemas.tick import Tick
 
 
@@ -77,16 +81,26 @@ class Invoicer:
         ready = [closed for closed in closes if not closed.follows or (closed.customer, closed.follows) in rated]
         issued = await asyncio.to_thread(self._lines.issued, ready)
         runs: list[tuple[PeriodClosed, tuple[RunLines, ...]]] = []
-        drafts: list[Invoice] = []
+        drafts: list[Document] = []
         for tick, group in groupby(ready, key=lambda closed: closed.tick):
             catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
             made: list[Invoice] = []
             engine = engine_of(tick)
-            for closed in group:
+            of_tick = list(group)
+            used = await asyncio.to_thread(self._documents.used_of_grants, [c for c in of_tick if c.grants])
+            giving: list[tuple[PeriodClosed, tuple[RunLines, ...], tuple[Invoice, ...]]] = []
+            for closed in of_tick:
                 usage = usage_by_meter(frozen[closed.close_id])
-                runs.append((closed, engine.lines(closed, usage, catalogue, issued.get(closed.close_id, ()))))
-                made += engine.invoices(*runs[-1], catalogue)
+                found = engine.lines(closed, usage, catalogue, issued.get(closed.close_id, ()))
+                runs.append((closed, found))
+                invoices = engine.invoices(closed, found, catalogue, terms_of(closed, used))
+                made += invoices
+                if any(run.credits for run in found):
+                    giving.append((closed, found, invoices))
             drafts += await asyncio.to_thread(self._held, tick, made, catalogue.issuer.holds)
+            billed = await asyncio.to_thread(self._documents.billed_lines, [closed for closed, _, _ in giving])
+            for closed, found, invoices in giving:
+                drafts += engine.notes(closed, found, catalogue, invoices, billed.get(closed.customer, ()))
         documents = Counter(draft.basis.close_id for draft in drafts)
         with self._crash.around(Step.RATE):
             lines = [(closed, [line for run in found for line in run.all]) for closed, found in runs]
@@ -109,6 +123,15 @@ class Invoicer:
                 held(draft, rules, history.get((draft.customer, draft.currency)), versions.get(draft.customer, ()))
             ]
         ]
+
+
+def terms_of(closed: PeriodClosed, used: Mapping[tuple[str, str], Decimal]) -> Terms:
+    """A customer's credits as of a run, less what documents of earlier runs drew, by (customer, grant)."""
+    grants = [
+        grant.model_copy(update={"used": min(grant.amount, used.get((closed.customer, grant.id), ZERO))})
+        for grant in closed.grants
+    ]
+    return Terms(grants=grants)
 
 
 def attach(app: TallyApp, invoicer: Invoicer, periods: LedgerKeeper) -> None:

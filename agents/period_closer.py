@@ -162,6 +162,7 @@ def freeze(run: BillingRun, catalogue: Catalogue, usage: FrozenUsage) -> Frozen:
         tick=run.tick,
         follows=run.follows,
         periods=run.periods,
+        disregarded=run.disregarded,
         one_offs=run.one_offs,
         record=run.record,
         grants=run.grants,

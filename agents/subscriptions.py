@@ -21,12 +21,15 @@ from agents.ledger import LedgerKeeper
 from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
 from agents.store.billing import BillingStore, StoredState
+from agents.store.documents import DocumentStore
 from agents.topics import CATALOGUE, COMMANDS, OUTCOMES
 from pipeline.runs import bill, next_due_at
 from pipeline.subscriptions import decide
 from schemas.catalogue_entry import Catalogue
-from schemas.command import COMMAND_RECORD, Command, CommandOutcome, TickCopy
+from schemas.command import COMMAND_RECORD, ActOnDocument, Command, CommandOutcome, TickCopy
 from schemas.customer_state import BillingRun, CustomerState
+from schemas.document_log import DocumentAction
+from schemas.party import buyer_of
 from schemas.tick import Tick
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ class _Fold:
     outcomes: list[CommandOutcome] = field(default_factory=list)
     runs: list[BillingRun] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
+    actions: list[DocumentAction] = field(default_factory=list)
     ticked: bool = False
 
 
@@ -53,8 +57,15 @@ class SubscriptionAgent:
     """Folds billing.commands."""
 
     def __init__(
-        self, logs: Logs, store: BillingStore, keeper: LedgerKeeper, catalogue: CatalogueLog, crash: CrashPoint
+        self,
+        logs: Logs,
+        store: BillingStore,
+        actions: DocumentStore,
+        keeper: LedgerKeeper,
+        catalogue: CatalogueLog,
+        crash: CrashPoint,
     ) -> None:
+        self._actions = actions
         self._logs, self._store, self._keeper, self._catalogue = logs, store, keeper, catalogue
         self._crash = crash
 
@@ -91,6 +102,9 @@ class SubscriptionAgent:
             # The same request again, or the same record again: the first outcome stands, also a refusal, which leaves
             # no state and may have been decided under an earlier clock than the one that is stored now.
             fold.outcomes.append(known if known.offset == offset else _repeated(known, fold, offset))
+            return
+        if isinstance(command, ActOnDocument) and fold.clock is not None:
+            fold.actions.append(_action(command, held.state, fold, fold.clock, offset))
             return
         decision = decide(held.state, command, fold.clock, await self._catalogue_of(fold.clock))
         outcome = CommandOutcome(
@@ -137,6 +151,7 @@ class SubscriptionAgent:
                 fold.runs.append(run)
 
     def _store_fold(self, fold: _Fold) -> None:
+        self._actions.insert_actions(fold.actions)
         with self._crash.around(Step.OUTCOMES):
             self._store.insert_outcomes(fold.outcomes)
         with self._crash.around(Step.RUNS):
@@ -172,6 +187,24 @@ def _read(batches: Sequence[RecordBatch]) -> Iterator[tuple[int, Read]]:
                 yield offset, COMMAND_RECORD.validate_json(value or b"")
             except ValidationError as error:
                 log.error("%s/%s at offset %s is no command: %s", COMMANDS, batch.partition, offset, error)
+
+
+def _action(command: ActOnDocument, state: CustomerState, fold: _Fold, clock: Tick, offset: int) -> DocumentAction:
+    """The command on its way to the books, with its place, its billing time and the customer's details then."""
+    return DocumentAction(
+        action=command.action,
+        document_id=command.document_id,
+        customer=command.customer,
+        request_id=command.request_id,
+        actor=command.actor,
+        reason=command.reason,
+        tick=clock.number,
+        time=clock.time,
+        partition=fold.partition,
+        offset=offset,
+        amount=command.amount,
+        buyer=buyer_of(state.record, command.customer),
+    )
 
 
 def _repeated(known: CommandOutcome, fold: _Fold, offset: int) -> CommandOutcome:

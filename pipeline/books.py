@@ -51,10 +51,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """What one record did: changes in order, or why an action is refused. Neither for a repetition."""
+    """What one record did: changes in order, or why an action is refused."""
 
     changes: tuple[Change, ...] = ()
     refusal: str = ""
+    repeats: bool = False
+    """Whether an action was entered before: it is answered as then, and changes nothing."""
 
 
 class DraftMissing(LookupError):
@@ -79,8 +81,8 @@ class Books:
     series: dict[str, SeriesEnd] = field(default_factory=dict)
     balances: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     """What is kept for a customer, per currency."""
-    requests: set[tuple[str, str]] = field(default_factory=set)
-    """Actions that were entered."""
+    requests: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Actions that were entered, with the refusal of those that were refused."""
 
     def enter(self, offset: int, record: Finalisation | DocumentAction) -> Entered:
         """The next record of the log. Raises DraftMissing where its document is not here yet."""
@@ -92,11 +94,12 @@ class Books:
                 return Entered()  # a repetition: the first occurrence has the number
             return Entered(self._keep(self._final(document, offset, document.issued_at)))
         if record.request in self.requests:
-            return Entered()
-        self.requests.add(record.request)
+            return Entered(refusal=self.requests[record.request], repeats=True)
+        self.requests[record.request] = ""
         try:
             return Entered(self._keep(self._act(document, offset, record)))
         except (_Refused, NoteRefused) as refused:
+            self.requests[record.request] = str(refused)
             return Entered(refusal=str(refused))
 
     def _keep(self, changes: Iterable[Change]) -> tuple[Change, ...]:
@@ -259,7 +262,7 @@ def books_of(
     notes: Iterable[CreditNote],
     series: Mapping[str, SeriesEnd],
     balances: Mapping[tuple[str, str], Decimal],
-    requests: Iterable[tuple[str, str]] = (),
+    requests: Mapping[tuple[str, str], str],
     receivables: Mapping[str, Receivable] | None = None,
 ) -> Books:
     """The books as they were stored: `documents` as they stand, every issued note that concerns one of them."""
@@ -269,7 +272,7 @@ def books_of(
     for document in documents:
         books.documents[document.id] = document
     books.receivables = dict(receivables or {})
-    books.series, books.balances, books.requests = dict(series), dict(balances), set(requests)
+    books.series, books.balances, books.requests = dict(series), dict(balances), dict(requests)
     return books
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.books import Change
-from schemas.credit_note import CreditNote, CreditNoteEvent
+from schemas.command import BillAgain, BilledPart, RestoreCredit
+from schemas.credit_note import CreditNote, CreditNoteEvent, GrantShare
 from schemas.identity import derived_id
-from schemas.invoice import InvoiceEvent
+from schemas.invoice import Invoice, InvoiceEvent
 
+ACTOR = "tally"
 ONCE = ("finalized", "issued", "voided", "rejected")
 """Transitions that a document has once; others are told apart by the revision."""
 
@@ -16,6 +18,39 @@ ONCE = ("finalized", "issued", "voided", "rejected")
 def events_of(change: Change) -> tuple[InvoiceEvent | CreditNoteEvent, ...]:
     """The events of a change, in order: each with the whole document as it stands after all of them."""
     return tuple(_event(change, transition) for transition in change.transitions)
+
+
+def commands_of(change: Change) -> tuple[RestoreCredit | BillAgain, ...]:
+    """What a change means for the state of its customer, as commands that are the same however often they are sent."""
+    document = change.document
+    if isinstance(document, CreditNote):
+        shares = document.settled.grants if document.status == "issued" else ()
+        return tuple(_restore(document, share) for share in shares)
+    if change.transitions != ("rejected",):
+        return ()
+    return (
+        BillAgain(
+            request_id=str(derived_id("bill again", document.id)), actor=ACTOR, reason=f"draft {document.id} rejected",
+            customer=document.customer, document_id=document.id, tick=document.basis.tick, parts=_parts(document),
+        ),
+    )  # fmt: skip
+
+
+def _restore(note: CreditNote, share: GrantShare) -> RestoreCredit:
+    return RestoreCredit(
+        request_id=str(derived_id("restored credit", note.id, share.grant)), actor=ACTOR,
+        reason=f"given back by {note.number}", customer=note.customer, document_id=note.id, grant=share.grant,
+        amount=share.amount,
+    )  # fmt: skip
+
+
+def _parts(draft: Invoice) -> tuple[BilledPart, ...]:
+    found = {
+        (line.subscription, line.rated.charge, line.charge_number, line.rated.period): None
+        for line in draft.lines
+        if line.rated.kind != "one_off"
+    }
+    return tuple(BilledPart(subscription=s, card=c, number=n, period=p) for s, c, n, p in found)
 
 
 def _event(change: Change, transition: str) -> InvoiceEvent | CreditNoteEvent:

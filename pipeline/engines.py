@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.invoicing import invoices_of
+from pipeline.invoicing import Terms, invoices_of
 from pipeline.run_lines import RunLines, UsageByMeter, run_lines
+from pipeline.run_notes import BilledLine, notes_of
 from schemas.catalogue_entry import Catalogue
+from schemas.credit_note import CreditNote
 from schemas.customer_state import PeriodClosed
 from schemas.engine import ENGINE
 from schemas.invoice import Invoice
@@ -30,10 +32,13 @@ class Engine:
     """The rules of one version: a close becomes lines, lines become documents."""
 
     lines: Callable[[PeriodClosed, UsageByMeter, Catalogue, Sequence[IssuedLine]], tuple[RunLines, ...]]
-    invoices: Callable[[PeriodClosed, Sequence[RunLines], Catalogue], tuple[Invoice, ...]]
+    invoices: Callable[[PeriodClosed, Sequence[RunLines], Catalogue, Terms], tuple[Invoice, ...]]
+    notes: Callable[
+        [PeriodClosed, Sequence[RunLines], Catalogue, Sequence[Invoice], Sequence[BilledLine]], tuple[CreditNote, ...]
+    ]
 
 
-ENGINES: Mapping[str, Engine] = {ENGINE: Engine(run_lines, invoices_of)}
+ENGINES: Mapping[str, Engine] = {ENGINE: Engine(run_lines, invoices_of, notes_of)}
 """Every version that documents may have been made by, with its rules as they were."""
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from pipeline.document_keys import charge_key, dimension_group, document_id, line_id
 from pipeline.run_lines import RunLine, RunLines, UsageByMeter, plan_of, run_lines
@@ -50,8 +51,24 @@ def invoice_of(
 def invoices_of(
     closed: PeriodClosed, runs: Sequence[RunLines], catalogue: Catalogue, terms: Terms = NO_TERMS
 ) -> tuple[Invoice, ...]:
-    """The draft invoices of the debits of a run."""
-    return tuple(_invoice(closed, run, catalogue, terms) for run in runs if not run.is_skipped)
+    """The draft invoices of the debits of a run; a credit grant pays what the ones before have left of it."""
+    made: list[Invoice] = []
+    used: dict[str, Decimal] = {}
+    for run in runs:
+        if not run.is_skipped:
+            grants = [
+                grant.model_copy(update={"used": used.get(grant.id, grant.used)})
+                for grant in terms.grants
+                if grant.currency == run.money.code
+            ]
+            made.append(_invoice(closed, run, catalogue, replace(terms, grants=grants)))
+            for use in made[-1].credits:
+                used[use.grant] = used.get(use.grant, _used(terms.grants, use.grant)) + use.used
+    return tuple(made)
+
+
+def _used(grants: Sequence[CreditGrant], grant: str) -> Decimal:
+    return next(each.used for each in grants if each.id == grant)
 
 
 def _invoice(closed: PeriodClosed, run: RunLines, catalogue: Catalogue, terms: Terms) -> Invoice:

@@ -105,6 +105,7 @@ def note_line(invoice: Invoice, line_id: str, gross: Decimal) -> CreditNoteLine:
         name=line.rated.name,
         period=line.rated.period,
         service=line.rated.service,
+        asked=gross,
         gross=gross,
         net=gross,
         taxes=line.taxes,
@@ -137,12 +138,12 @@ def _left(draft: CreditNote, invoice: Invoice, earlier: Sequence[CreditNote]) ->
 
 
 def _with_amounts(draft: CreditNote, made: Amounts) -> CreditNote:
+    nothing = made.total - made.total
     credited: Mapping[str | None, CreditedLine] = {line.line: line for line in made.lines}
-    lines = tuple(
-        line.model_copy(update={"gross": of.gross, "discount": of.discount, "net": of.net})
-        for line in draft.lines
-        if (of := credited.get(line.invoice_line)) is not None
-    )
+    lines = []
+    for line in draft.lines:
+        of = credited.get(line.invoice_line) or CreditedLine("", nothing, nothing, nothing)
+        lines.append(line.model_copy(update={"gross": of.gross, "discount": of.discount, "net": of.net}))
     totals = CreditTotals(
         gross=sum((line.gross for line in lines), ZERO),
         discount=sum((line.discount for line in lines), ZERO),
@@ -151,7 +152,7 @@ def _with_amounts(draft: CreditNote, made: Amounts) -> CreditNote:
         tax_by_rate=made.tax_by_rate,
         total=made.total,
     )
-    return draft.model_copy(update={"lines": lines, "totals": totals})
+    return draft.model_copy(update={"lines": tuple(lines), "totals": totals})
 
 
 def _settled(

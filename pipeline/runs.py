@@ -64,6 +64,7 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
         one_offs=one_offs,
         record=state.record,
         grants=state.grants,
+        disregarded=state.disregarded,
     )
     rest = tuple(one for one in state.one_offs if one not in one_offs)
     return state.model_copy(

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import changing, customer_commands, ending, subscribing
+from pipeline import changing, customer_commands, document_commands, ending, subscribing
 from pipeline.commanding import Context, Refused
 from schemas.catalogue_entry import Catalogue
-from schemas.command import Command
+from schemas.command import ActOnDocument, Command
 from schemas.customer_state import CustomerState
 from schemas.tick import Tick
 
@@ -34,6 +34,8 @@ FOLDS: Mapping[str, Callable[[CustomerState, Any, Context], CustomerState]] = {
     "set_customer": customer_commands.set_customer,
     "add_line": customer_commands.add_line,
     "grant_credit": customer_commands.grant_credit,
+    "restore_credit": document_commands.restore_credit,
+    "bill_again": document_commands.bill_again,
 }
 """Command -> what it makes of a state; raises Refused."""
 MOVES_MONEY = (
@@ -56,10 +58,13 @@ class Decision:
 def decide(state: CustomerState, command: Command, clock: Tick | None, catalogue: Catalogue) -> Decision:
     """Applies a command or refuses it with a reason; a refused command changes nothing.
 
-    `catalogue` is what lies below the clock's vector.
+    `catalogue` is what lies below the clock's vector. Raises ValueError for a command about a document: those are
+    decided where documents become final.
     """
     if clock is None:
         return Decision(state, "billing time has not begun: no tick before this command")
+    if isinstance(command, ActOnDocument):
+        raise ValueError("act_on_document: is decided by the books, not by the customer's state")
     if command.command in MOVES_MONEY and not command.reason.strip():
         return Decision(state, f"reason: must say why: {command.command} moves money")
     if command.command not in OF_NEW_CUSTOMERS and not state.subscriptions:

@@ -10,6 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from schemas.credit import Treatment
 from schemas.customer import Text
+from schemas.document_log import ActionKind
+from schemas.period import Period
 from schemas.quantity import Amount, NonNegative
 from schemas.subscription import Contract, Override
 from schemas.tax import Exemption
@@ -205,6 +207,46 @@ class GrantCredit(_Command):
     applies_to: tuple[Name, ...] = ()
 
 
+class ActOnDocument(_Command):
+    """Changes how a document stands. It is decided in `billing.finalisations`, where documents become final."""
+
+    command: Literal["act_on_document"] = "act_on_document"
+    action: ActionKind
+    document_id: Name
+    amount: Annotated[Amount | None, Field(gt=0)] = None
+    """Of a payment."""
+
+
+class RestoreCredit(_Command):
+    """A credit note gives credit back to a grant. Sent by the line itself, once per note and grant."""
+
+    command: Literal["restore_credit"] = "restore_credit"
+    document_id: Name
+    grant: Name
+    amount: Annotated[Amount, Field(gt=0)]
+
+
+class BilledPart(BaseModel):
+    """What a line of a run was for: a charge of a subscription in a full grid period."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subscription: str
+    card: str
+    number: int = 0
+    period: Period
+
+
+class BillAgain(_Command):
+    """A draft was rejected: what it billed counts as not issued, and the next run rates it anew. Sent by the line."""
+
+    command: Literal["bill_again"] = "bill_again"
+    document_id: Name
+    tick: int
+    """The run that made the draft."""
+    parts: tuple[BilledPart, ...]
+
+
 class TickCopy(BaseModel):
     """A tick, copied by the forwarder into every partition of billing.commands; the first copy of a number wins."""
 
@@ -231,6 +273,9 @@ Command = (
     | SetCustomer
     | AddLine
     | GrantCredit
+    | ActOnDocument
+    | RestoreCredit
+    | BillAgain
 )
 CommandRecord = Annotated[Command | TickCopy, Field(discriminator="command")]
 COMMAND_RECORD: TypeAdapter[Command | TickCopy] = TypeAdapter(CommandRecord)

@@ -35,6 +35,8 @@ class CreditNoteLine(BaseModel):
     name: str
     period: Period
     service: Period
+    asked: Amount
+    """What the run found to give back; `gross` is what of it was left of the line when the note was issued."""
     gross: Amount
     discount: Amount = ZERO
     net: Amount

@@ -37,6 +37,18 @@ class OneOff(BaseModel):
     """Whether it is billed at the next tick, on an invoice of its own, and does not wait for the next one due."""
 
 
+class Disregarded(BaseModel):
+    """Lines of a run that do not count as issued: the document that they stood on was rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tick: int
+    subscription: str
+    card: str
+    number: int
+    period: Period
+
+
 class CustomerState(BaseModel):
     """A function of the customer's commands and ticks below a position of billing.commands."""
 
@@ -51,6 +63,8 @@ class CustomerState(BaseModel):
     """Every credit ever granted, with nothing drawn: what is left of it is a function of the documents."""
     last_run: int = 0
     """Number of the tick that billed something last; 0 before the first."""
+    disregarded: tuple[Disregarded, ...] = ()
+    """What earlier runs billed on documents that were rejected."""
 
 
 class DueCharge(BaseModel):
@@ -122,6 +136,8 @@ class BillingRun(BaseModel):
     """The customer as of the tick: who the documents are made out to."""
     grants: tuple[CreditGrant, ...] = ()
     """The customer's credits as of the tick, with nothing drawn."""
+    disregarded: tuple[Disregarded, ...] = ()
+    """Lines of earlier runs that are not deducted."""
 
 
 class PeriodClosed(BaseModel):
@@ -139,6 +155,7 @@ class PeriodClosed(BaseModel):
     one_offs: tuple[OneOff, ...] = ()
     record: Customer = Customer()
     grants: tuple[CreditGrant, ...] = ()
+    disregarded: tuple[Disregarded, ...] = ()
     usage_rows: int
     events: int
     fingerprint: str

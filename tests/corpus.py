@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 
 from pipeline.books import Books
 from pipeline.engines import engine_of
+from pipeline.invoicing import NO_TERMS
 from pipeline.rating import Usage
 from schemas.catalogue_entry import ENTRY, MeterEntry, PlanEntry, catalogue_of
 from schemas.customer_state import DuePeriod, PeriodClosed
@@ -150,7 +151,9 @@ def documents(content: Mapping[str, Any]) -> Iterator[str]:
         usage.setdefault((row["subscription"], row["meter"], span), []).append(USAGE.validate_python(own))
     engine = engine_of(closed.tick)
     books = Books()
-    for offset, draft in enumerate(engine.invoices(closed, engine.lines(closed, usage, catalogue, ()), catalogue)):
+    for offset, draft in enumerate(
+        engine.invoices(closed, engine.lines(closed, usage, catalogue, ()), catalogue, NO_TERMS)
+    ):
         books.documents[draft.id] = draft
         final = Finalisation(document_id=draft.id, series="INV", customer=draft.customer, tick=closed.tick.number)
         for change in books.enter(offset, final).changes:

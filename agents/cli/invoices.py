@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agents.cli.options import AsJson
+from agents.cli.options import WAIT_S, Actor, AsJson, NoWait, RequestId, Timeout
 
 if TYPE_CHECKING:
     from agents.cli.footing import Footing
@@ -19,15 +19,22 @@ def register(app: typer.Typer) -> None:
     from agents.cli.frame import LOOK
 
     app.command("invoices", rich_help_panel=LOOK, epilog="Example: tally invoices --customer acme")(invoices)
-    app.command("invoice", rich_help_panel=LOOK, epilog="Example: tally invoice INV-000001")(invoice)
+    app.command(
+        "invoice",
+        rich_help_panel=LOOK,
+        epilog="Example: tally invoice INV-000001; tally invoice void INV-000001 --reason 'wrong address'",
+    )(invoice)
 
 
 def invoices(
     customer: Annotated[str, typer.Option("--customer", help="Only of this customer.")] = "",
-    status: Annotated[str, typer.Option("--status", help="Only with this status: draft, open, paid.")] = "",
+    status: Annotated[
+        str, typer.Option("--status", help="Only with this status: draft, open, paid, past_due, voided, ….")
+    ] = "",
+    held: Annotated[bool, typer.Option("--held", help="Only drafts that wait for a person, with the reasons.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List invoices in order of their numbers, drafts last."""
+    """List invoices and credit notes in order of their numbers, drafts last."""
     from agents.cli.exit_codes import OK
     from agents.cli.screen import Screen
     from agents.settings import load
@@ -36,7 +43,7 @@ def invoices(
 
     connection = Connection(load())
     looks = LookStore(connection)
-    rows = looks.invoices(customer, status)
+    rows = [row for row in looks.invoices(customer, status) if row["held"] or not held]
     if not rows and customer:
         _known_customer(looks, customer)
     connection.close()
@@ -44,14 +51,24 @@ def invoices(
     if as_json:
         screen.document([{name: _plain(value) for name, value in row.items()} for row in rows])
         raise typer.Exit(OK)
-    columns = ("number", "customer", "period", "status", ">total", ">due", "currency", "issued", "id")
+    columns = ("number", "customer", "period", "status", ">total", ">open", "currency", "issued", "id")
     screen.table("invoices", columns, [
         (row["number"] or "–", row["customer"], f"{row['period_start']:%Y-%m-%d} to {row['period_end']:%Y-%m-%d}",
-         row["status"], _money(row["total"]), _money(row["amount_due"]), row["currency"],
+         "held" if row["held"] else row["status"], _total(row), _money(row["open_amount"]), row["currency"],
          f"{row['issued_at']:%Y-%m-%d %H:%M}", str(row["document_id"])[:8])
         for row in rows
     ])  # fmt: skip
+    for row in rows:
+        for reason in row["held"]:
+            screen.say(f"{str(row['document_id'])[:8]} of {row['customer']} waits: {reason}")
+    if any(row["held"] for row in rows):
+        screen.say("Next: tally invoice release ID --reason WHY, or tally invoice reject ID --reason WHY")
     screen.say(_as_of(rows))
+
+
+def _total(row: dict[str, Any]) -> str:
+    """A credit note gives back what it shows."""
+    return f"{'-' if row['kind'] == 'credit_note' else ''}{_money(row['total'])}"
 
 
 def _plain(value: object) -> object:
@@ -92,20 +109,38 @@ def _known_customer(looks: LookStore, customer: str) -> None:
 
 def invoice(
     name: Annotated[
-        str, typer.Argument(help="A number, the beginning of an id, or a customer: its latest. None: the latest.")
+        str,
+        typer.Argument(
+            help="A number, the beginning of an id, or a customer: its latest. None: the latest. Or what is to become "
+            "of one: release, reject, void, reissue, uncollectible, followed by the document."
+        ),
     ] = "",
+    document: Annotated[str, typer.Argument(help="After an action: its number, or the beginning of its id.")] = "",
     replay: Annotated[bool, typer.Option("--replay/--no-replay", help="Compute it again from raw events.")] = True,
+    actor: Actor = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; an action needs one, and it is kept.")] = "",
+    request_id: RequestId = "",
+    no_wait: NoWait = False,
+    timeout: Timeout = WAIT_S,
     as_json: AsJson = False,
 ) -> None:
-    """Show one invoice: lines with their tiers, what was not billed, and the proof.
+    """Show one invoice: lines with their tiers, what was not billed, and the proof; or decide about one.
 
     The footer says to which offsets the usage is complete and whether a replay, made now, gives identical bytes; if
-    not, the exit code is 5.
+    not, the exit code is 5. `release` and `reject` decide about a held draft; `void` books a credit note for all of an
+    unpaid invoice, `reissue` puts another one in its place; `uncollectible` gives up an open one.
     """
     import asyncio
 
+    from agents.cli.documents import ACTIONS, act
     from agents.settings import load
 
+    if name in ACTIONS and document:
+        given = {"actor": actor, "reason": reason, "request_id": request_id, "as_json": as_json}
+        asyncio.run(act(load(), name, document, timeout=None if no_wait else timeout, **given))  # type: ignore[arg-type]
+        return
+    if document:
+        raise typer.BadParameter(f"{name!r} is no action; one of {', '.join(ACTIONS)}", param_hint="NAME")
     asyncio.run(_invoice(load(), name, replayed=replay, as_json=as_json))
 
 
@@ -135,6 +170,19 @@ async def _invoice(settings: Settings, name: str, *, replayed: bool, as_json: bo
             screen.say(f"  {line}")
     if found.differences():
         raise ProofFailed("a replay gives something else:\n  " + "\n  ".join(found.differences()))
+
+
+def the_document(looks: LookStore, name: str) -> dict[str, Any]:
+    """The row of the one document that a number or the beginning of an id stands for. Raises NotFound, Refused."""
+    from agents.cli.failures import NotFound, Refused
+    from agents.cli.names import near
+
+    found = looks.find_documents(name)
+    if not found:
+        raise NotFound(f"no document {name!r}, by number or id{near(name, looks.invoice_names())}")
+    if len(found) > 1:
+        raise Refused(f"{name} is the beginning of {len(found)} ids: {', '.join(str(r['document_id']) for r in found)}")
+    return found[0]
 
 
 def the_invoice(looks: LookStore, name: str) -> StoredInvoice:

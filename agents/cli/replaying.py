@@ -23,6 +23,7 @@ from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
 from pipeline.books import as_entered
 from pipeline.engines import engine_of
+from pipeline.invoicing import NO_TERMS
 from pipeline.whatif import last_closed, moved, with_candidate
 from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
 from schemas.customer_state import BillingRun
@@ -131,7 +132,7 @@ def drafts_of(frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine]
     rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
     engine = engine_of(frozen.closed.tick)
     lines = engine.lines(frozen.closed, usage_by_meter(rows), catalogue, issued)
-    return engine.invoices(frozen.closed, lines, catalogue)
+    return engine.invoices(frozen.closed, lines, catalogue, NO_TERMS)
 
 
 def _by_close(documents: Sequence[StoredInvoice]) -> Mapping[str, Sequence[StoredInvoice]]:

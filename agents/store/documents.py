@@ -7,10 +7,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from agents.store.connection import Connection, query_text
 from pipeline.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
 from pipeline.dunning import next_step_at
+from pipeline.run_notes import BilledLine, credited
+from schemas.credit import CreditUse
 from schemas.credit_note import CreditNote, CreditNoteLine
+from schemas.customer_state import PeriodClosed
 from schemas.document_log import DOCUMENT_RECORD, DocumentAction, Finalisation
 from schemas.identity import canonical_json
 from schemas.invoice import FINAL_REVISION, Invoice, InvoiceLine
@@ -76,6 +81,47 @@ class DocumentStore:
         for customer, plan, version in rows:
             found.setdefault(customer, set()).add((plan, version))
         return found
+
+    def used_of_grants(self, closes: Sequence[PeriodClosed]) -> dict[tuple[str, str], Decimal]:
+        """(customer, grant) -> what invoices of earlier ticks drew from it."""
+        found: dict[tuple[str, str], Decimal] = {}
+        if not closes:
+            return found
+        ticks = {closed.customer: closed.tick.number for closed in closes}
+        rows = self._db.tuples(
+            f"SELECT customer, tick, JSONExtractRaw(document, 'credits') FROM {ORIGINALS} "
+            "WHERE customer IN {customers:Array(String)} AND JSONLength(document, 'credits') > 0",
+            {"customers": sorted(ticks)},
+        )
+        for customer, tick, text in rows:
+            if tick < ticks[customer]:
+                for use in CREDIT_USES.validate_json(text):
+                    found[customer, use.grant] = found.get((customer, use.grant), ZERO) + use.used
+        return found
+
+    def billed_lines(self, closes: Sequence[PeriodClosed]) -> dict[str, tuple[BilledLine, ...]]:
+        """Customer -> the lines of its invoices of earlier ticks, in order, less what drafts of notes asked back."""
+        if not closes:
+            return {}
+        ticks = {closed.customer: closed.tick.number for closed in closes}
+        rows = self._db.tuples(
+            f"SELECT i.customer, i.tick, i.kind, l.document_id, i.corrects, l.record FROM {ORIGINALS} AS i "
+            "INNER JOIN (SELECT document_id, line, record FROM invoice_lines FINAL "
+            "WHERE customer IN {customers:Array(String)}) AS l ON i.document_id = l.document_id "
+            "WHERE i.customer IN {customers:Array(String)} ORDER BY i.customer, i.tick, l.document_id, l.line",
+            {"customers": sorted(ticks)},
+        )
+        lines: dict[str, list[BilledLine]] = {customer: [] for customer in ticks}
+        asked: dict[tuple[str, str], Decimal] = {}
+        for customer, tick, kind, document, corrects, record in rows:
+            if tick >= ticks[customer]:
+                continue
+            if kind == "invoice":
+                lines[customer].append(BilledLine(str(document), InvoiceLine.model_validate_json(record)))
+            elif (line := CreditNoteLine.model_validate_json(record)).invoice_line is not None:
+                place = (corrects, line.invoice_line)
+                asked[place] = asked.get(place, ZERO) + line.asked
+        return {customer: credited(found, asked) for customer, found in lines.items()}
 
     # -- the order in which documents become final -------------------------------------------------------------------
 
@@ -144,7 +190,7 @@ class DocumentStore:
             self._notes(sorted(documents)),
             self._series(first),
             self._balances(customers),
-            self._requests(requests, first) if requests else (),
+            self._requests(requests, first),
             self._receivables(sorted(documents)),
         )
 
@@ -196,13 +242,18 @@ class DocumentStore:
         )
         return {(row[0], row[1]): round(row[2], int(row[3])) for row in rows}
 
-    def _requests(self, wanted: Sequence[tuple[str, str]], below: int) -> list[tuple[str, str]]:
+    def _requests(self, wanted: Sequence[tuple[str, str]], below: int) -> dict[tuple[str, str], str]:
+        """Requests entered before, with the refusal of those that were refused."""
+        if not wanted:
+            return {}
         rows = self._db.tuples(
-            "SELECT DISTINCT customer, request_id FROM document_log WHERE k_offset < {below:UInt64} "
-            "AND request_id IN {ids:Array(String)}",
+            "SELECT l.customer, l.request_id, any(o.detail), any(o.accepted) FROM "
+            "(SELECT customer, request_id FROM document_log WHERE k_offset < {below:UInt64}"
+            " AND request_id IN {ids:Array(String)}) AS l LEFT JOIN command_outcomes AS o "
+            "ON l.customer = o.customer AND l.request_id = o.request_id GROUP BY l.customer, l.request_id",
             {"below": below, "ids": sorted({request for _, request in wanted})},
         )
-        return [(row[0], row[1]) for row in rows]
+        return {(row[0], row[1]): "" if row[3] else row[2] for row in rows}
 
 
 def document_of(kind: str, text: str) -> Document:
@@ -251,6 +302,12 @@ def _row(document: Document) -> tuple[object, ...]:
             document.balance.open, "", "", document.terms.series)  # fmt: skip
 
 
+# What runs made, not what actions made of it: when an action is entered is no matter of a later run's rating.
+ORIGINALS = (
+    "(SELECT document_id, customer, tick, kind, corrects, document FROM invoices FINAL "
+    "WHERE JSONExtractString(document, 'replaces') = '' AND NOT JSONExtractBool(document, 'books_void'))"
+)
+CREDIT_USES: TypeAdapter[tuple[CreditUse, ...]] = TypeAdapter(tuple[CreditUse, ...])
 INVOICE_COLUMNS = (
     "document_id", "kind", "status", "number", "customer", "currency", "period_start", "period_end", "issued_at",
     "tick", "close_id", "content_sha256", "document", "revision", "kept", "held", "subtotal", "tax", "total",

@@ -85,6 +85,14 @@ class LookStore:
         kept = rows if rows[0][0] == BY_ID else rows[:1]
         return self.documents("document_id IN {ids:Array(UUID)}", {"ids": [str(row[1]) for row in kept]})
 
+    def find_documents(self, name: str) -> list[dict[str, Any]]:
+        """Rows of v_invoices whose number is a name, or whose id begins with it."""
+        return self._db.rows(
+            "SELECT * FROM v_invoices WHERE lower(number) = lower({name:String}) "
+            "OR (lengthUTF8({name:String}) >= 4 AND startsWith(toString(document_id), lower({name:String})))",
+            {"name": name},
+        )
+
     def invoice_names(self) -> tuple[str, ...]:
         """Everything that names an invoice for a person: numbers and customers."""
         return tuple(row[0] for row in self._db.tuples("SELECT DISTINCT arrayJoin([number, customer]) FROM v_invoices"))

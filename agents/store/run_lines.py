@@ -61,6 +61,10 @@ class RunLineStore:
         found: dict[str, list[IssuedLine]] = {closed.close_id: [] for closed in wanted.values()}
         if not wanted:
             return found
+        rejected = {
+            customer: {(gone.tick, gone.subscription, gone.card, gone.number, gone.period) for gone in one.disregarded}
+            for customer, one in wanted.items()
+        }
         rows = self._db.tuples(
             "SELECT customer, tick, revision, record FROM run_lines FINAL "
             "WHERE customer IN {customers:Array(String)} ORDER BY customer, tick, revision, line",
@@ -69,7 +73,9 @@ class RunLineStore:
         for customer, tick, revision, record in rows:
             closed = wanted[customer]
             if (tick, revision) < (closed.tick.number, closed.revision):
-                found[closed.close_id].append(ISSUED_LINE.validate_json(record))
+                line = ISSUED_LINE.validate_json(record)
+                if (tick, *line.key) not in rejected[customer]:
+                    found[closed.close_id].append(line)
         return found
 
 
