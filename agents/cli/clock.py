@@ -155,7 +155,9 @@ async def _ends(logs: Logs, last: Tick) -> Mapping[str, tuple[int, ...]]:
 
 def clock_document(last: Tick | None, followers: Mapping[int, int]) -> dict[str, Any]:
     """The clock for programs; `followed_by` is the last tick that each partition of billing.commands has folded."""
-    told = dict.fromkeys(("number", "time", "clock", "vector", "engine")) if last is None else last.model_dump(mode="json")
+    told = (
+        dict.fromkeys(("number", "time", "clock", "vector", "engine")) if last is None else last.model_dump(mode="json")
+    )
     return {**told, "followed_by": followers}
 
 

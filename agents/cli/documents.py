@@ -34,10 +34,10 @@ async def act(
 ) -> None:
     """Hands in what is to become of a document, and tells the outcome. Raises NotFound, Refused, TimedOut."""
     from agents.cli.failures import Refused
+    from agents.cli.handing_in import drawn, hand_in
     from agents.cli.invoices import the_document
     from agents.cli.options import login_name
     from agents.cli.screen import Screen
-    from agents.cli.handing_in import drawn, hand_in
     from agents.logs import Logs
     from agents.store.connection import Connection
     from agents.store.looks import LookStore
