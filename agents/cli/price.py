@@ -62,16 +62,34 @@ def price(
     period: Annotated[str, typer.Option("--period", help="START/END of the full period, to prorate.")] = "",
     service: Annotated[str, typer.Option("--service", help="START/END of the part of it that is served.")] = "",
     time_zone: Annotated[str, typer.Option("--time-zone", help="Whose days are counted.")] = "UTC",
+    customer: Annotated[str, typer.Option("--customer", help="Its usage so far, as a close would read it now.")] = "",
+    meter: Annotated[str, typer.Option("--meter", help="The meter whose usage is meant; with --customer.")] = "",
     with_chart: Annotated[bool, typer.Option("--chart", help="Draw the amount against the usage.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Price usage and show how the amount comes about: tiers, modifiers, rounding.
 
+    With --customer and --meter the usage is that of the customer's running period, in the shape that the price needs;
+    the price is that of its subscription, or --price, or --plan with --card. Only this needs the services.
     Exit code 1 if the price or the usage is refused; the message names the field.
     """
     from agents.cli.screen import Screen
-    from pipeline.rate_request import parse_request, rate_request
+    from pipeline.rate_request import parse_request
 
+    if bool(customer) != bool(meter):
+        raise typer.BadParameter("--customer and --meter belong together", param_hint="--customer")
+    if customer:
+        from agents.cli.price_of_customer import request_of
+
+        own = _of_plan(plan, card, catalogue) if plan else _alone(alone, currency, meter) if alone else {}
+        screen = Screen(json_only=as_json)
+        request, said = request_of(
+            customer, meter, own, period=_span(period, "--period", time_zone) if period else None
+        )
+        if not as_json:
+            screen.say(said)
+        _answer(screen, request, as_json=as_json, with_chart=with_chart)
+        return
     raw: dict[str, Any] = {"time_zone": time_zone}
     if period:
         raw["period"] = _span(period, "--period", time_zone)
@@ -79,8 +97,13 @@ def price(
         raw["service"] = _span(service, "--service", time_zone)
     raw |= _of_plan(plan, card, catalogue) if plan or not alone else _alone(alone, currency)
     request = _with_usage(parse_request(raw), usage)
+    _answer(Screen(json_only=as_json), request, as_json=as_json, with_chart=with_chart)
+
+
+def _answer(screen: Screen, request: RateRequest, *, as_json: bool, with_chart: bool) -> None:
+    from pipeline.rate_request import rate_request
+
     answer = rate_request(request)
-    screen = Screen(json_only=as_json)
     if as_json:
         screen.document(answer.model_dump(mode="json"))
         return
@@ -136,12 +159,12 @@ def _card(plan: Plan, name: str) -> RateCard:
     return cards[name]
 
 
-def _alone(written: str, currency: str) -> dict[str, Any]:
+def _alone(written: str, currency: str, meter: str = "usage") -> dict[str, Any]:
     """A price or a rate card (it has a `price` of its own) from a file or from the command line."""
     table = _table(written)
     if "model" in table or "price" not in table:
         return {"price": table, "currency": currency}
-    defaults = {"id": "price"} | ({} if table["price"].get("model") == "flat" else {"meter": "usage"})
+    defaults = {"id": "price"} | ({} if table["price"].get("model") == "flat" else {"meter": meter})
     return {"rate_card": defaults | table, "currency": currency}
 
 

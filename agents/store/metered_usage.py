@@ -56,6 +56,8 @@ class Question:
     """Only runs that know this zone are answered for; empty: all."""
     version: str = ""
     """Of the meter: the cost of the question is put down to it."""
+    customers: tuple[str, ...] = ()
+    """Whom to ask about, whatever is due; empty: those whose runs at the tick bill the span."""
 
     @property
     def values(self) -> dict[str, object]:
@@ -65,6 +67,7 @@ class Question:
             "tick": self.tick.number, "revision": self.revision, "span_starts": span.start, "ends": span.end,
             "starts": usage_sql(self.meter, self.frame).reads_from, "usage": list(self.tick.vector.of(USAGE)),
             "attributions": self.tick.vector.end(ATTRIBUTIONS, 0), "zone": self.zone,
+            "customers": list(self.customers),
         }  # fmt: skip
 
 

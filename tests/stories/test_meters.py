@@ -150,6 +150,7 @@ async def test_every_kind_of_meter_is_billed_backfilled_and_costed_on_the_line(d
     await _local_days(deployment)
     await _a_new_meter(deployment)
     await _costs(deployment)
+    await _prices(deployment)
 
 
 async def _begin(deployment: Deployment) -> None:
@@ -204,3 +205,18 @@ async def _costs(deployment: Deployment) -> None:
     assert {row["meter"] for row in found["costs"]} >= {"payments", "requests", "samples"}
     assert all(row["read_rows"] and row["read_bytes"] and row["cpu_us"] for row in found["costs"] if row["events"])
     assert {row["customer"] for row in found["costs"] if row["events"]} == {"himal"}
+
+
+async def _prices(deployment: Deployment) -> None:
+    """The price calculator reads what a close read, for the price of the subscription or for another one."""
+    october = ("--customer", "himal", "--period", "2026-10-01/2026-11-01", "--time-zone", "Asia/Kathmandu")
+    for meter, amount in (("payments", "2.39"), ("traffic", "0.95")):
+        assert (await answer(deployment, "price", *october, "--meter", meter))["amount"] == amount
+    package = "price = { model = 'package', package_size = '4', package_price = '1.10' }"
+    other = await answer(deployment, "price", *october, "--meter", "requests", "--price", package)
+    assert (other["amount"], other["lines"][0]["quantity"]) == ("2.20", "6")
+    running = await tally(deployment, "price", "--customer", "himal", "--meter", "traffic")
+    assert "himal, traffic, 2026-10-31 18:15 to 2026-11-30 18:15 UTC, so far" in running.stdout
+    assert "899.91" in running.stdout  # 9999 without a region x 0.09
+    unknown = await tally(deployment, "price", "--customer", "himal", "--meter", "trafic")
+    assert (unknown.returncode, "did you mean traffic?" in unknown.stderr) == (4, True)
