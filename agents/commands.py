@@ -29,11 +29,11 @@ class Sent:
 async def send(logs: Logs, commands: Sequence[Command]) -> Sent:
     """Appends commands in order; returns once the broker has all of them."""
     outcomes_from = await logs.end_offsets(OUTCOMES)
-    places = [
-        await logs.append(COMMANDS, command.customer.encode(), command.model_dump_json().encode())
-        for command in commands
+    sent = [
+        await logs.send(COMMANDS, command.customer.encode(), command.model_dump_json().encode()) for command in commands
     ]
-    return Sent(tuple(places), outcomes_from)
+    await logs.all_stored(sent)
+    return Sent(tuple((stored.result().partition, stored.result().offset) for stored in sent), outcomes_from)
 
 
 async def outcomes(

@@ -84,10 +84,12 @@ class PeriodCloser:
         frozen = [freeze(run, catalogue, usage) for run in passed]
         with self._crash.around(Step.FREEZE):
             await asyncio.to_thread(self._store.insert_period_usage, [row for close in frozen for row in close.rows])
+        sent = []
         for close in frozen:
             key = close.closed.customer.encode()
             with self._crash.around(Step.CLOSE):
-                await self._logs.append(PERIODS, key, close.closed.model_dump_json().encode())
+                sent.append(await self._logs.send(PERIODS, key, close.closed.model_dump_json().encode()))
+        await self._logs.all_stored(sent)
         with self._crash.around(Step.CLOSED):
             await asyncio.to_thread(self._store.insert_closes, [close.closed for close in frozen])
         log.info("tick %s: closed %s of %s runs", tick.number, len(frozen), len(runs))

@@ -42,6 +42,7 @@ MODULES: Final = (
     "agents.cli.audit",
     "agents.cli.attributions",
     "agents.cli.clock",
+    "agents.cli.simulate",
     "agents.cli.usage",
     "agents.cli.meters",
     "agents.cli.cost",

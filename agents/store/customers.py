@@ -42,3 +42,31 @@ class CustomerStore:
         return self._db.rows(query_text("commands_with_outcomes"), {
             "customer": customer, "command": command, "accepted": [int(one) for one in accepted], "at_most": at_most,
         })  # fmt: skip
+
+
+class SimulationStore:
+    """What drives a test clock: what is due next, and what is still under way."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def next_due(self, until: datetime) -> datetime | None:
+        """The earliest moment at which something is due, up to an end; None if nothing is."""
+        rows = self._db.tuples(
+            "SELECT count(), min(next_due_at) FROM customers FINAL WHERE next_due_at <= {until:DateTime64(3, 'UTC')}",
+            {"until": until},
+        )
+        return rows[0][1] if rows[0][0] else None
+
+    def open_runs(self) -> int:
+        """Runs that are not rated, and documents of rated ones that have no number; parked and held ones left out."""
+        return int(self._db.tuples(query_text("open_work"))[0][0])
+
+    def made_since(self, tick: int) -> dict[str, int]:
+        """Closes and documents of later ticks."""
+        rows = self._db.tuples(
+            "SELECT (SELECT count() FROM closes FINAL WHERE tick > {tick:UInt64}), "
+            "(SELECT count() FROM invoices FINAL WHERE tick > {tick:UInt64})",
+            {"tick": tick},
+        )
+        return {"closes": int(rows[0][0]), "documents": int(rows[0][1])}
