@@ -123,4 +123,94 @@ async def test_a_trial_becomes_active_is_upgraded_in_mid_month_and_cancelled(
         ("subscribe", True, "from the command line"), ("subscribe", True, "from the command line"),
         ("set_customer", True, "from the command line"),
     ]  # fmt: skip
-    assert "replayed" not in (await tally.said("replay", "--check"))
+    await tally.said("replay", "--all", "--check")
+
+
+MIXED = """
+[[meters]]
+id = "calls"
+event_types = ["call"]
+aggregation = "count"
+
+[[plans]]
+id = "mixed"
+currency = "EUR"
+grace = "0 s"
+[[plans.rate_cards]]
+id = "base"
+timing = "advance"
+price = { model = "flat", amount = "30.00" }
+[[plans.rate_cards]]
+id = "support"
+timing = "advance"
+interval = { unit = "quarter" }
+price = { model = "flat", amount = "90.00" }
+[[plans.rate_cards]]
+id = "licence"
+timing = "advance"
+interval = { unit = "year" }
+price = { model = "flat", amount = "366.00" }
+[[plans.rate_cards]]
+id = "use"
+meter = "calls"
+price = { model = "per_unit", unit_price = "1.00" }
+"""
+ZONES = {"kolkata": "Asia/Kolkata", "johns": "America/St_Johns"}
+BILLED = """SELECT customer, charge, toString(min(period_start)), toString(max(period_end)), count(),
+  toString(sum(amount))
+FROM run_lines FINAL WHERE charge != 'use' GROUP BY customer, charge ORDER BY customer, charge"""
+USED = """SELECT customer, toString(period_start), toString(period_end), toString(amount)
+FROM run_lines FINAL WHERE charge = 'use' AND amount != 0 ORDER BY customer, period_start"""
+
+
+async def test_a_year_of_three_cadences_from_29_february_in_zones_with_half_hours_and_summer_time(
+    deployment: Deployment, tally: Tally
+) -> None:
+    deployment.line()
+    await deployment.apply(MIXED)
+    await tally.said("tick", "--start", "test", "--at", "2028-02-28")
+    for customer, zone in ZONES.items():
+        await tally.said("subscribe", customer, "mixed", "--time-zone", zone, "--starts-at", "2028-02-29")
+    await tally.said("cancel", "kolkata", "kolkata-mixed", "--at", "2029-02-28T00:00+05:30", "--reason", "a year")
+    await tally.said("cancel", "johns", "johns-mixed", "--at", "2029-02-28T00:00-03:30", "--reason", "a year")
+    # One call in the last millisecond before a local midnight that is a boundary, and one on it.
+    await deployment.publish([
+        record
+        for customer, times in {
+            "kolkata": ("2028-03-28 18:29:59.999", "2028-03-28 18:30", "2028-11-28 18:29:59.999", "2028-11-28 18:30"),
+            "johns": ("2028-03-29 02:29:59.999", "2028-03-29 02:30", "2028-11-29 03:29:59.999", "2028-11-29 03:30"),
+        }.items()
+        for time in times
+        for record in events(customer, time, 1)
+    ])  # fmt: skip
+    done = await tally.json("simulate", "--until", "2029-03-02")
+    # The first fees, then at each of twelve boundaries usage with what begins there, all on one invoice.
+    assert (done["closes"], done["documents"]) == (26, 26)
+    assert [tuple(row) for row in deployment.rows(BILLED)] == [
+        ("johns", "base", "2028-02-29 03:30:00.000", "2029-02-28 03:30:00.000", 12, "360"),
+        ("johns", "licence", "2028-02-29 03:30:00.000", "2029-02-28 03:30:00.000", 1, "366"),
+        ("johns", "support", "2028-02-29 03:30:00.000", "2029-02-28 03:30:00.000", 4, "360"),
+        ("kolkata", "base", "2028-02-28 18:30:00.000", "2029-02-27 18:30:00.000", 12, "360"),
+        ("kolkata", "licence", "2028-02-28 18:30:00.000", "2029-02-27 18:30:00.000", 1, "366"),
+        ("kolkata", "support", "2028-02-28 18:30:00.000", "2029-02-27 18:30:00.000", 4, "360"),
+    ]
+    assert [tuple(row) for row in deployment.rows(USED)] == [
+        ("johns", "2028-02-29 03:30:00.000", "2028-03-29 02:30:00.000", "1"),
+        ("johns", "2028-03-29 02:30:00.000", "2028-04-29 02:30:00.000", "1"),
+        ("johns", "2028-10-29 02:30:00.000", "2028-11-29 03:30:00.000", "1"),
+        ("johns", "2028-11-29 03:30:00.000", "2028-12-29 03:30:00.000", "1"),
+        ("kolkata", "2028-02-28 18:30:00.000", "2028-03-28 18:30:00.000", "1"),
+        ("kolkata", "2028-03-28 18:30:00.000", "2028-04-28 18:30:00.000", "1"),
+        ("kolkata", "2028-10-28 18:30:00.000", "2028-11-28 18:30:00.000", "1"),
+        ("kolkata", "2028-11-28 18:30:00.000", "2028-12-28 18:30:00.000", "1"),
+    ]
+    # Moving a subject, also into the past, rewrites nothing that is closed.
+    stored = (
+        "SELECT document_id, content_sha256 FROM invoices FINAL WHERE customer IN ('johns', 'kolkata') ORDER BY ALL"
+    )
+    before = deployment.rows(stored)
+    await tally.said("attribute", "kolkata", "--customer", "other", "--from", "2028-03-01")
+    await tally.said("tick", "--at", "2029-03-03")
+    assert deployment.rows(stored) == before
+    assert "back" in await tally.refused("tick", "--at", "2029-03-01")
+    await tally.said("replay", "--all", "--check")
