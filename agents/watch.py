@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 
@@ -19,7 +20,7 @@ from agents.delivery import TallyApp
 from agents.logs import Logs
 from agents.store.connection import Connection, StoreRefused, StoreUnavailable
 from agents.store.waiting import Waiting, WaitingStore
-from agents.topics import KafkaUnavailable
+from agents.topics import USAGE_EVENTS, KafkaUnavailable
 from pipeline.standstill import Freshness, Look, Place, Standstills
 
 log = logging.getLogger(__name__)
@@ -123,12 +124,16 @@ class Watch:
         return len(assigned - {partition for found, partition in seen.stored if found == topic})
 
     async def _report_shared(self) -> None:
-        """What the store knows for all workers, told by the one that holds the first partition of its first log."""
-        first = next(iter(self._app.deliveries.values()), None)
-        if first is None or 0 not in first.partitions:
-            telemetry.LEAKS.clear()
+        """What the store knows for all workers, told by the one that holds the first partition of usage."""
+        usage = self._app.deliveries.get(self._app.settings.topic_prefix + USAGE_EVENTS)
+        if usage is None or 0 not in usage.partitions:
+            _set_shared(NOT_OURS)
             return
         _set_shared(await asyncio.to_thread(self._shared.look))
+
+
+NOT_OURS = Waiting(math.nan, math.nan, math.nan, math.nan, {})
+"""Another worker tells them; a value that was told here before must not stand beside his."""
 
 
 def _set_shared(found: Waiting) -> None:

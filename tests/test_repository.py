@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+
+from agents.cli.frame import build
+from agents.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 NOT_OURS = {".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "dist"}
@@ -77,3 +82,26 @@ def test_the_worker_image_installs_what_was_tested_and_nothing_that_only_develop
 
 def test_no_file_names_a_path_of_somebodys_machine() -> None:
     assert lines_with(OF_A_MACHINE) == []
+
+
+def test_every_command_and_every_setting_has_its_row() -> None:
+    told = (ROOT / "agents" / "cli" / "README.md").read_text(encoding="utf-8")
+    absent = [
+        f"agents/cli/README.md: | `{name}` | what it does |" for name in commands() if f"| `{name}` |" not in told
+    ]
+    told = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    names = [f"TALLY_{name.upper()}" for name in Settings.model_fields]
+    absent += [
+        f"deploy/README.md: | `{name}` | default | what it is |" for name in names if f"| `{name}` |" not in told
+    ]
+    assert absent == [], "add these rows, in their group"
+
+
+def commands(name: str = "tally", command: object = None) -> Iterator[str]:
+    """Every command of the command line, with the groups that it is in."""
+    command = typer.main.get_command(build()) if command is None else command
+    below = getattr(command, "commands", {})
+    if not below:
+        yield name
+    for word, each in below.items():
+        yield from commands(f"{name} {word}", each)

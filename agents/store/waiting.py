@@ -12,9 +12,9 @@ from agents.store.connection import Connection, query_text
 class Waiting:
     """Counts of one moment."""
 
-    dead_letters_open: int
-    runs_open: int
-    runs_parked: int
+    dead_letters_open: float
+    runs_open: float
+    runs_parked: float
     clock_behind_s: float
     leaks: Mapping[str, int]
     """Events by kind of leak."""
