@@ -48,13 +48,14 @@ class Auditor:
         """Retracts the copies that are new below a tick's vector, seals their panes again, looks where every position
         ended, notes the tick."""
         _, before = await asyncio.to_thread(self._audits.audited)
-        await asyncio.to_thread(self._audits.retract_copies, before, tick, horizon_days=IDENTITY_HORIZON_DAYS)
+        usage = tick.vector.of(USAGE)
+        await asyncio.to_thread(self._audits.retract_copies, before, usage, horizon_days=IDENTITY_HORIZON_DAYS)
         panes = await asyncio.to_thread(self._audits.retracted_panes, before, tick)
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
         for entry in catalogue.meters.values() if panes else ():
             for some in chunks(panes, PANES_PER_STATEMENT):
                 await asyncio.to_thread(self._totals.seal, entry, some, coverage, tick.number)
-        settled = await self._positions.settle(before, tick.vector.of(USAGE))
+        settled = await self._positions.settle(before, usage)
         if settled.lost:
             log.critical("tick %s: %s records have no row: whom they touch is not closed", tick.number, settled.lost)
         await asyncio.to_thread(self._audits.record, tick)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,8 +20,9 @@ from agents.logs import Logs
 from agents.record_batch import RecordBatch
 from agents.store.dead_letters import DeadLetterStore, StoredLetter
 from agents.topics import DEAD_LETTERS, USAGE_EVENTS
-from pipeline.mending import time_text
-from pipeline.validation import Correction, Event, Rejection, validate
+from pipeline.mending import mended, mended_binary
+from pipeline.validation import Correction, Event, Rejection, binary_attributes, validate
+from schemas.quantity import read_json
 from schemas.resolution import HEADER, LogPosition, Resolution
 
 log = logging.getLogger(__name__)
@@ -58,12 +61,26 @@ def verdict_on(letter: StoredLetter, value: bytes, *, wall_clock: bool) -> Event
     return validate(value, letter.key, letter.headers, at_ms, wall_clock=wall_clock)
 
 
+def with_changes(letter: StoredLetter, changes: Mapping[str, Any]) -> StoredLetter:
+    """A dead letter as it would be sent again: fields changed, its time kept, all else as it was received.
+
+    Without changes a record that cannot be read stays as it is. Raises ValueError where a change is not possible.
+    """
+    if binary_attributes(letter.headers):
+        value, headers = mended_binary(letter.value, letter.headers, letter.appended_at, changes)
+        return replace(letter, value=value, headers=headers)
+    try:
+        needless = not changes and "time" in read_json(letter.value)
+        return letter if needless else replace(letter, value=mended(letter.value, letter.appended_at, changes))
+    except (ValueError, TypeError):
+        if changes:
+            raise
+        return letter
+
+
 async def replay(logs: Logs, letter: StoredLetter, value: bytes, *, actor: str, reason: str) -> LogPosition:
     """Sends a value for a dead letter and says so; where it stands now. Doing it twice sends a duplicate, no more."""
-    headers = list(letter.headers)
-    names = {name for name, _ in headers}
-    if any(name.startswith("ce_") for name in names) and "ce_time" not in names:
-        headers.append(("ce_time", time_text(letter.appended_at).encode()))  # else it would get the time of now
+    headers = with_changes(letter, {}).headers  # without a time of its own it would get the time of now
     partition, offset = await logs.append(USAGE_EVENTS, letter.key, value, headers=headers)
     sent = LogPosition(topic=USAGE_EVENTS, partition=partition, offset=offset)
     await _resolve(

@@ -82,12 +82,13 @@ class Sealer:
         return count, total - count
 
     async def _refresh_view(self, tick: Tick) -> None:
-        """The view of metered events follows the catalogue."""
+        """The views of metered events and of plans follow the catalogue."""
         position = tick.vector.end(CATALOGUE, 0)
         if position == self._view_of:
             return
         catalogue = await self._catalogue.as_of(position)
         await asyncio.to_thread(self._totals.replace_metered_events, tuple(catalogue.meters.values()))
+        await asyncio.to_thread(self._totals.replace_late_horizons, tuple(catalogue.plans.values()))
         self._view_of = position
 
 

@@ -12,6 +12,7 @@ import msgspec
 from schemas.quantity import read_json
 
 # Numbers that nobody touched must stay what they were: read as decimals, written as numbers.
+Headers = Sequence[tuple[str, bytes | None]]
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -31,6 +32,33 @@ def mended(value: bytes, broker_time: datetime, changes: Mapping[str, Any]) -> b
     for path, changed in changes.items():
         _change(content, path.split("."), changed)
     return _encode(content)
+
+
+def mended_binary(
+    value: bytes, headers: Headers, broker_time: datetime, changes: Mapping[str, Any]
+) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+    """An event in binary mode with fields changed: `data.tokens` in its payload, any other in its `ce_` header.
+
+    Its time stays as in structured mode. Raises ValueError where the payload is to be changed and is no JSON object.
+    """
+    found = {name: content for name, content in reversed(headers) if content is not None}
+    found.setdefault("ce_time", time_text(broker_time).encode())
+    inside = {path: changed for path, changed in changes.items() if path.split(".")[0] == "data"}
+    for name, changed in changes.items():
+        if name in inside:
+            continue
+        found.pop(f"ce_{name}", None)
+        if changed is not None:
+            found[f"ce_{name}"] = str(changed).encode()
+    if inside:
+        try:
+            content = {"data": read_json(value) if value and "data" not in inside else {}}
+        except ValueError as error:
+            raise ValueError(f"the payload is not JSON ({error}): give a whole new value") from None
+        for path, changed in inside.items():
+            _change(content, path.split("."), changed)
+        value = _encode(content["data"]) if "data" in content else b""
+    return value, tuple(found.items())
 
 
 def field_value(text: str) -> object:

@@ -52,9 +52,14 @@ def list_(
     reason: ReasonIs = "",
     source: SourceIs = "",
     state: Annotated[str, typer.Option("--state", help="open, waived, event, correction, dead again, …")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Exit code 5 unless every one is settled.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Count refused records by reason, source and state; with --each, list them."""
+    """Count refused records by reason, source and state; with --each, list them.
+
+    Settled is what was waived, or sent again and became an event, a correction or a copy of one: each with the position
+    of its new record, which is looked up and not taken on trust.
+    """
 
     async def run(screen: Screen, store: DeadLetterStore, logs: Logs) -> None:
         columns: tuple[str, ...]
@@ -75,9 +80,19 @@ def list_(
             screen.document([dict(zip(names, row, strict=True)) for row in rows])
         elif rows:
             screen.table("dead letters", columns, rows)
-            screen.say("Next: tally dead-letters list --each, show, fix, replay, waive")
         else:
             screen.say("No dead letters.")
+        states = store.states()
+        unsettled = sum(count for now, count in states.items() if now not in SETTLED)
+        if states and not as_json:
+            told = ", ".join(f"{count:,} {now}" for now, count in states.items())
+            screen.say(f"{sum(states.values()):,} refused: {told}; {unsettled:,} are not settled")
+            screen.say("Next: tally dead-letters list --each, show, fix, replay, waive")
+        if check and unsettled:
+            raise ProofFailed(f"{unsettled:,} dead letters are not settled")
+
+    from agents.cli.failures import ProofFailed
+    from agents.store.dead_letters import SETTLED
 
     _on_services(run, as_json=as_json)
 
@@ -104,12 +119,16 @@ def fix(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Mend a refused record and send it again; its event time is kept. Refused (exit code 1) if it would die again."""
+    """Mend a refused record and send it again; its event time is kept. Refused (exit code 1) if it would die again.
+
+    In binary mode attributes are headers: --set changes those, data.FIELD the payload, --value the whole payload.
+    """
+    from dataclasses import replace as replaced
 
     async def run(screen: Screen, store: DeadLetterStore, logs: Logs) -> None:
         letter = _one(store, position)
-        content = value.read_bytes() if value is not None else _mended(letter, changes or [])
-        await _send(screen, logs, [(letter, content)], actor=actor, why=why, dry_run=dry_run, as_json=as_json)
+        new = _changed(letter, changes or []) if value is None else replaced(letter, value=value.read_bytes())
+        await _send(screen, logs, [new], actor=actor, why=why, dry_run=dry_run, as_json=as_json)
 
     if (value is None) == (not changes):
         raise typer.BadParameter("give either --set or --value", param_hint="--set")
@@ -129,7 +148,7 @@ def replay(
 
     async def run(screen: Screen, store: DeadLetterStore, logs: Logs) -> None:
         letters = _chosen(store, positions, reason, source)
-        sent = [(letter, _timed(letter)) for letter in letters]
+        sent = [_changed(letter, []) for letter in letters]
         await _send(screen, logs, sent, actor=actor, why=why, dry_run=dry_run, as_json=as_json, skip_dead=True)
 
     _on_services(run, as_json=as_json)
@@ -150,8 +169,10 @@ def waive(
         from agents.dead_letters import waive as settle
 
         letters = _chosen(store, positions, reason, source)
-        for letter in () if dry_run else letters:
-            await settle(logs, letter, actor=actor or _login(), reason=why)
+        with screen.wait("waiving", len(letters), "records") as wait:
+            for letter in () if dry_run else letters:
+                await settle(logs, letter, actor=actor or _login(), reason=why)
+                wait.advance()
         if as_json:
             screen.document({"waived": [_place(letter) for letter in letters], "dry_run": dry_run})
         else:
@@ -187,7 +208,7 @@ def _on_services(run: Callable[[Screen, DeadLetterStore, Logs], Coroutine[Any, A
 async def _send(
     screen: Screen,
     logs: Logs,
-    sent: Sequence[tuple[StoredLetter, bytes]],
+    sent: Sequence[StoredLetter],
     *,
     actor: str,
     why: str,
@@ -195,6 +216,7 @@ async def _send(
     as_json: bool,
     skip_dead: bool = False,
 ) -> None:
+    """Sends records that would be accepted, as they are given; the others are refused, or named and left."""
     from agents.cli.failures import Refused
     from agents.clock import first_tick
     from agents.dead_letters import replay as send
@@ -204,25 +226,21 @@ async def _send(
     first = await first_tick(logs)
     wall_clock = first is not None and first.clock == "wall"
     done = []
-    for letter, value in sent:
-        verdict = verdict_on(letter, value, wall_clock=wall_clock)
-        dead = isinstance(verdict, Rejection)
-        if dead and not skip_dead:
-            raise Refused(f"{_place(letter)} would be refused again: {_said(verdict)}")
-        place = None if dead or dry_run else await send(logs, letter, value, actor=actor or _login(), reason=why)
-        done.append((letter, verdict, place, dead))
+    with screen.wait("judging and sending", len(sent), "records") as wait:
+        for letter in sent:
+            verdict = verdict_on(letter, letter.value, wall_clock=wall_clock)
+            dead = isinstance(verdict, Rejection)
+            if dead and not skip_dead:
+                raise Refused(f"{_place(letter)} would be refused again: {_said(verdict)}")
+            silent = dead or dry_run
+            place = None if silent else await send(logs, letter, letter.value, actor=actor or _login(), reason=why)
+            done.append((letter, verdict, place, dead))
+            wait.advance()
     if as_json:
-        screen.document(
-            [
-                {
-                    "position": _place(letter),
-                    "accepted": not dead,
-                    "says": _said(verdict),
-                    "sent_as": place and str(place),
-                }
-                for letter, verdict, place, dead in done
-            ]
-        )
+        screen.document([
+            {"position": _place(letter), "accepted": not dead, "says": _said(verdict), "sent_as": place and str(place)}
+            for letter, verdict, place, dead in done
+        ])  # fmt: skip
         return
     for letter, verdict, place, dead in done:
         became = "stays" if dead else "would be sent" if place is None else f"sent as {place}"
@@ -241,19 +259,10 @@ def _said(verdict: Event | Correction | Rejection) -> str:
     return f"an event {verdict.type} of {verdict.subject} ({verdict.source} {verdict.id})"
 
 
-def _timed(letter: StoredLetter) -> bytes:
-    """As it was; only that an event without a time keeps the broker's."""
-    from pipeline.mending import mended
-
-    try:
-        return mended(letter.value, letter.appended_at, {}) if b'"time"' not in letter.value else letter.value
-    except ValueError:
-        return letter.value
-
-
-def _mended(letter: StoredLetter, changes: Sequence[str]) -> bytes:
+def _changed(letter: StoredLetter, changes: Sequence[str]) -> StoredLetter:
     from agents.cli.failures import Refused
-    from pipeline.mending import field_value, mended
+    from agents.dead_letters import with_changes
+    from pipeline.mending import field_value
 
     wanted = {}
     for change in changes:
@@ -262,7 +271,7 @@ def _mended(letter: StoredLetter, changes: Sequence[str]) -> bytes:
             raise typer.BadParameter(f"{change!r} is not FIELD=VALUE", param_hint="--set")
         wanted[name] = field_value(text)
     try:
-        return mended(letter.value, letter.appended_at, wanted)
+        return with_changes(letter, wanted)
     except ValueError as error:
         raise Refused(f"{_place(letter)}: {error} (--value FILE)") from None
 
@@ -272,7 +281,7 @@ def _chosen(store: DeadLetterStore, positions: list[str] | None, reason: str, so
         return [_one(store, position) for position in positions]
     if not reason and not source:
         raise typer.BadParameter("name positions, or choose by --reason or --source", param_hint="POSITIONS")
-    return store.letters(reason=reason, source=source, state="open", limit=AT_MOST)
+    return store.letters(reason=reason, source=source, state="open", limit=AT_MOST)  # the same command takes the next
 
 
 def _one(store: DeadLetterStore, position: str) -> StoredLetter:
@@ -295,9 +304,9 @@ def _place(letter: StoredLetter) -> str:
 
 
 def _login() -> str:
-    import getpass
+    from agents.cli.options import login_name
 
-    return getpass.getuser()
+    return login_name()
 
 
 def _described(letter: StoredLetter) -> dict[str, object]:

@@ -18,15 +18,16 @@ def leaks(as_json: AsJson = False) -> None:
     """Show usage that would be free unseen: count, first and last seen, source.
 
     Types that no meter counts, measures that a meter cannot use, subjects without a customer, customers without a
-    subscription at that time. Panes of five minutes decide; an event beside a boundary may be told on either side.
+    subscription at that time, usage in a pause, dimensions that no price covers. Five minutes decide beside a boundary.
     """
     from agents.cli.screen import Screen
     from agents.settings import load
+    from agents.store.completeness import CompletenessStore
     from agents.store.connection import Connection
 
     screen, connection = Screen(json_only=as_json), Connection(load())
     try:
-        rows = connection.rows("SELECT * FROM v_leaks ORDER BY leak, events DESC, what, source")
+        rows = CompletenessStore(connection).leaks()
     finally:
         connection.close()
     if as_json:

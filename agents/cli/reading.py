@@ -13,6 +13,7 @@ from agents.settings import Settings
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.documents import DocumentStore
+from agents.store.identities import IdentityStore
 from agents.store.looks import LookStore
 from agents.store.positions import PositionStore
 from agents.store.reconciliation import ReconciliationStore
@@ -36,6 +37,7 @@ class Reading:
     reconciliation: ReconciliationStore
     ledger: Ledger
     positions: PositionStore
+    identities: IdentityStore
     recount: RecountStore
 
 
@@ -57,6 +59,7 @@ async def reading(settings: Settings) -> AsyncIterator[Reading]:
             reconciliation=ReconciliationStore(connection),
             ledger=Ledger(connection),
             positions=PositionStore(connection),
+            identities=IdentityStore(connection),
             recount=RecountStore(connection),
         )
     finally:

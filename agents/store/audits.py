@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from string import Template
 
 from agents.store.connection import Connection, query_text
+from agents.store.positions import TOUCHED_DAYS
+from pipeline.sealing import chunks
 from schemas.tick import USAGE, Tick
+
+NEW_AT_ONCE = 20_000_000
+CANDIDATES_AT_ONCE = 100_000
 
 
 class AuditStore:
@@ -27,13 +33,25 @@ class AuditStore:
         rows = self._db.tuples("SELECT tick, usage FROM audits FINAL ORDER BY tick DESC LIMIT 1")
         return (rows[0][0], tuple(rows[0][1])) if rows else (0, ())
 
-    def retract_copies(self, before: Sequence[int], tick: Tick, *, horizon_days: int) -> None:
-        """Retracts later copies of identities that have a copy in `[before, tick's vector)`."""
-        usage = list(tick.vector.of(USAGE))
-        self._db.execute(
-            query_text("retract_copies"),
-            {"usage": usage, "before": _padded(before, len(usage)), "horizon_days": horizon_days},
+    def retract_copies(self, before: Sequence[int], usage: Sequence[int], *, horizon_days: int) -> None:
+        """Retracts later copies of identities that have a copy between an audited vector and another.
+
+        Identities are looked up in an index, which learns the new ones last: a run that dies in between only makes the
+        next one look at more. Many are looked at in shares, so that memory stays bounded.
+        """
+        start = _padded(before, len(usage))
+        asked: dict[str, object] = {"from": start, "usage": list(usage)}
+        days = TOUCHED_DAYS if any(start) else "1"
+        candidates, retract, index = (
+            Template(query_text(name)).substitute(days=days)
+            for name in ("audit_candidates", "retract_copies", "index_identities")
         )
+        shares = 1 + (sum(usage) - sum(start)) // NEW_AT_ONCE
+        for share in range(shares):
+            rows = self._db.tuples(candidates, {**asked, "shares": shares, "share": share})
+            for some in chunks([row[0] for row in rows], CANDIDATES_AT_ONCE):
+                self._db.execute(retract, {**asked, "identities": some, "horizon_days": horizon_days})
+        self._db.execute(index, asked)
 
     def retracted_panes(self, before: Sequence[int], tick: Tick) -> tuple[int, ...]:
         """Panes (unix time ÷ 300) of the copies in `[before, tick's vector)` that are retracted, ascending."""

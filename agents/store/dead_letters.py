@@ -12,6 +12,7 @@ from agents.store.connection import Connection
 from schemas.resolution import LogPosition, Resolution
 
 OPEN = "open"
+SETTLED = frozenset({"waived", "event", "correction", "duplicate"})
 _COLUMNS = (
     "topic, k_partition, k_offset, reason, detail, source, base64Encode(record_key), headers, base64Encode(payload), "
     "appended_at, state, actor, why, replayed_partition, replayed_offset"
@@ -62,6 +63,11 @@ class DeadLetterStore:
                 "GROUP BY reason, source, state ORDER BY count() DESC, reason, source, state"
             )
         ]
+
+    def states(self) -> dict[str, int]:
+        """State -> dead letters, the most first."""
+        sql = "SELECT state, count() FROM dead_letters_now GROUP BY state ORDER BY count() DESC, state"
+        return dict(self._db.tuples(sql))
 
     def letters(self, *, reason: str = "", source: str = "", state: str = "", limit: int = 1000) -> list[StoredLetter]:
         """Dead letters in order of their positions; an empty word means any."""

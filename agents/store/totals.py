@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from string import Template
 
 from agents.store.billing import BillingStore
@@ -12,10 +12,11 @@ from agents.topics import USAGE_EVENTS
 from pipeline.meter_sql import meter_sql, quoted
 from pipeline.sealing import PANE_S
 from pipeline.usage_sql import decimal_sql, sum_sql
-from schemas.catalogue_entry import MeterEntry
+from schemas.catalogue_entry import MeterEntry, PlanEntry
 from schemas.tick import Tick
 
 AUDIT_UNIT = 1 << 40
+SECOND = timedelta(seconds=1)
 
 
 class TotalsStore:
@@ -84,22 +85,36 @@ class TotalsStore:
         return {(meter, version): int(groups) for meter, version, groups in found}
 
     def replace_metered_events(self, entries: Sequence[MeterEntry]) -> None:
-        """Makes the view `metered_events` what the catalogue's meters count, one branch per meter version.
+        """Makes the views over events what the catalogue's meters count, one branch per meter version.
 
-        `metered_types` are the event types that some meter counts.
+        `metered_events` is the open tail, `measured_events` everything; `metered_types` are the event types that some
+        meter counts.
         """
-        branches = [
-            Template(query_text("metered_events_branch")).substitute(
-                meter=quoted(entry.name), version=quoted(entry.version), group=parts.group, valid=parts.valid,
-                value=parts.value, where=parts.where,
+        if not entries:
+            return
+        for view in ("metered_events", "measured_events"):
+            branches = [
+                Template(query_text(f"{view}_branch")).substitute(
+                    meter=quoted(entry.name), version=quoted(entry.version), group=parts.group, valid=parts.valid,
+                    value=parts.value, where=parts.where,
+                )
+                for entry in entries
+                for parts in (meter_sql(entry.meter),)
+            ]  # fmt: skip
+            self._db.execute(f"CREATE OR REPLACE VIEW {view} AS\n" + "\nUNION ALL\n".join(branches))
+        types = sorted({quoted(kind) for entry in entries for kind in entry.meter.event_types})
+        self._db.execute(f"CREATE OR REPLACE VIEW metered_types AS SELECT arrayJoin([{', '.join(types)}]) AS type")
+
+    def replace_late_horizons(self, plans: Sequence[PlanEntry]) -> None:
+        """Makes the view `late_horizons` what the catalogue's plans say."""
+        rows = [
+            f"({quoted(plan.name)}, {quoted(plan.version)}, {plan.plan.late_usage.horizon // SECOND})" for plan in plans
+        ]
+        if rows:
+            self._db.execute(
+                "CREATE OR REPLACE VIEW late_horizons AS SELECT row.1 AS plan, row.2 AS plan_version, "
+                f"toUInt64(row.3) AS horizon_s FROM (SELECT arrayJoin([{', '.join(rows)}]) AS row)"
             )
-            for entry in entries
-            for parts in (meter_sql(entry.meter),)
-        ]  # fmt: skip
-        if branches:
-            self._db.execute("CREATE OR REPLACE VIEW metered_events AS\n" + "\nUNION ALL\n".join(branches))
-            types = sorted({quoted(kind) for entry in entries for kind in entry.meter.event_types})
-            self._db.execute(f"CREATE OR REPLACE VIEW metered_types AS SELECT arrayJoin([{', '.join(types)}]) AS type")
 
 
 def _start(pane: int) -> datetime:

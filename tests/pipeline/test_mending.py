@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.mending import field_value, mended
+from pipeline.mending import field_value, mended, mended_binary
 
 BROKER = datetime(2026, 10, 5, 10, 0, 0, 123456, tzinfo=UTC)
 
@@ -29,6 +29,18 @@ def test_a_change_reaches_into_the_payload_and_none_removes() -> None:
     assert mended(value, BROKER, {"data.tokens": 5, "extra": None}) == (
         b'{"time":"t","data":{"tokens":5,"model":"large"}}'
     )
+
+
+def test_in_binary_mode_attributes_are_headers_and_the_payload_is_the_value() -> None:
+    headers = (("ce_id", b"a"), ("ce_id", b"later"), ("ce_type", b"call"), ("traceparent", b"t"), ("empty", None))
+    value, mended_headers = mended_binary(b'{"a":1.10}', headers, BROKER, {"id": "b", "type": None, "data.b": 2})
+    assert value == b'{"a":1.10,"b":2}'
+    assert dict(mended_headers) == {"ce_id": b"b", "traceparent": b"t", "ce_time": b"2026-10-05T10:00:00.123Z"}
+    kept, same = mended_binary(b"{", headers, BROKER, {})
+    assert (kept, dict(same)["ce_id"], dict(same)["ce_time"]) == (b"{", b"a", b"2026-10-05T10:00:00.123Z")
+    assert mended_binary(b"{", headers, BROKER, {"data": {"a": 1}})[0] == b'{"a":1}'
+    with pytest.raises(ValueError, match="whole new value"):
+        mended_binary(b"{", headers, BROKER, {"data.a": 1})
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[1]", b'"text"', b"\xff"])

@@ -176,8 +176,12 @@ def _records(random: Random, meter: Meter, frame: Frame, subject: str) -> Iterat
             yield subject, record if random.random() < 0.5 else _event(random, meter, subject, identity, time)
     for identity in identities:
         if random.random() < 0.12:
-            for _ in range(random.choice((1, 1, 2))):
-                yield subject, _correction(random, meter, subject, identity, random.choice(times))
+            sent = [
+                _correction(random, meter, subject, identity, random.choice(times))
+                for _ in range(random.choice((1, 1, 2)))
+            ]
+            for correction in sent if random.random() < 0.7 else [*sent, sent[0]]:  # sent again: the first counts
+                yield subject, correction
 
 
 def _a_time(random: Random, frame: Frame) -> str | Any:
@@ -241,7 +245,7 @@ class Counted:
 def counted(records: Sequence[Record], vector: Sequence[int]) -> tuple[Counted, ...]:
     """The events that count below a vector, in order of arrival: by offset, then by partition."""
     first: dict[tuple[object, ...], Counted] = {}
-    corrections: dict[tuple[str, str], tuple[tuple[int, int, int], Record, Event | None]] = {}
+    sent: dict[tuple[str, str], tuple[tuple[int, int, int], Record, Correction]] = {}
     for record in sorted(records, key=lambda r: (r.offset, r.partition)):
         if record.offset >= vector[record.partition]:
             continue
@@ -251,13 +255,17 @@ def counted(records: Sequence[Record], vector: Sequence[int]) -> tuple[Counted, 
             first.setdefault(key, _counted(verdict, record))
         elif isinstance(verdict, Correction):
             order = (record.timestamp_ms, record.partition, record.offset)
-            identity = (verdict.target_source, verdict.target_id)
-            if identity not in corrections or corrections[identity][0] < order:
-                corrections[identity] = (order, record, verdict.event)
+            own = (verdict.source, verdict.id)
+            if own not in sent or order < sent[own][0]:
+                sent[own] = (order, record, verdict)
         else:
             raise AssertionError(verdict)
+    corrections = {
+        (found.target_source, found.target_id): (record, found.event)
+        for _, record, found in sorted(sent.values(), key=lambda each: each[0])
+    }
     kept = [found for key, found in first.items() if (key[0], key[1]) not in corrections]
-    kept += [_counted(event, record) for _, record, event in corrections.values() if event is not None]
+    kept += [_counted(event, record) for record, event in corrections.values() if event is not None]
     return tuple(sorted(kept, key=lambda found: found.position))
 
 

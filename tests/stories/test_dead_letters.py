@@ -14,6 +14,7 @@ from pipeline.mending import mended
 from schemas.resolution import LogPosition
 from tests.deployments import Deployment
 from tests.stories.test_identity import begun, billed, event
+from tests.stories.test_looking import answer, tally
 
 pytestmark = pytest.mark.services
 
@@ -53,6 +54,49 @@ async def test_sending_twice_counts_once_and_sending_the_broken_one_again_is_dea
     await waive(deployment.logs, again[1], actor="test", reason="a test")
     assert [found.state for found in await letters(deployment)] == ["duplicate", "waived"]
     assert await billed(deployment) == Decimal("5.00")
+
+
+async def test_the_commands_settle_every_letter_with_proof(deployment: Deployment) -> None:
+    await begun(deployment)
+    broken = event("a", 5).replace(b'"tokens": 5', b'"tokens": 1e15')
+    await deployment.publish([(b"acme", broken), (b"acme", b"{")])
+    names = {"specversion": "1.0", "source": "/test", "type": "llm.request", "subject": "acme"}
+    headers = [*((f"ce_{name}", text.encode()) for name, text in names.items()), ("ce_time", b"2026-10-05T10:00:00Z")]
+    await deployment.logs.append("usage.events", b"acme", b'{"tokens":3}', headers=headers)
+    await letters(deployment)
+    listed = await answer(deployment, "dead-letters", "list", "--each")
+    places = {row["refused for"]: row["position"] for row in listed}
+    assert {row["state"] for row in listed} == {"open"}
+    shown = await answer(deployment, "dead-letters", "show", places["number_out_of_range"])
+    assert shown["help"].startswith("A number in data is 10^15 or more.")
+    await _fixed(deployment, places)
+    await answer(deployment, "dead-letters", "list", "--check", code=5)
+    (left,) = await answer(deployment, "dead-letters", "replay", "--reason", "invalid_json", "--dry-run")
+    assert (left["accepted"], left["position"]) == (False, places["invalid_json"])
+    await answer(deployment, "dead-letters", "waive", "--reason", "invalid_json", "--why", "line noise")
+    await letters(deployment)
+    found = await answer(deployment, "dead-letters", "list", "--check")
+    assert {row["refused for"]: row["state"] for row in found} == {
+        "number_out_of_range": "event", "missing_attribute": "event", "invalid_json": "waived"
+    }  # fmt: skip
+    assert await billed(deployment) == Decimal("8.00")
+
+
+async def _fixed(deployment: Deployment, places: dict[str, str]) -> None:
+    """A dry run says what would be and sends nothing; what would be refused again is not sent at all."""
+    fix = ("dead-letters", "fix", places["number_out_of_range"], "--set", "data.tokens=5")
+    (tried,) = await answer(deployment, *fix, "--dry-run")
+    assert (tried["accepted"], tried["sent_as"]) == (True, None)
+    again = await tally(deployment, *fix[:3], "--set", "data.tokens=2e15")
+    assert (again.returncode, "would be refused again: number_out_of_range" in again.stderr) == (1, True)
+    (sent,) = await answer(deployment, *fix, "--why", "a unit too small")
+    assert sent["sent_as"].startswith("usage.events/")
+    await answer(deployment, "dead-letters", "fix", places["missing_attribute"], "--set", "id=b")
+    await letters(deployment)
+    at = deployment.rows("SELECT id, ts, data FROM events FINAL ORDER BY id")
+    ten = datetime(2026, 10, 5, 10, tzinfo=UTC)
+    assert [(row[0], row[1]) for row in at] == [("a", ten), ("b", ten)]
+    assert at[1][2] == '{"tokens":3}'
 
 
 async def test_a_waiver_without_a_reason_is_refused(deployment: Deployment) -> None:

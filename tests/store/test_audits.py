@@ -1,0 +1,104 @@
+"""An audit retracts every later copy of an identity, whichever day it lies on, however often it is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import pytest
+
+from agents.ledger import Ledger, LedgerRow
+from agents.store.audits import AuditStore
+from agents.store.billing import BillingStore
+from agents.store.connection import Connection
+from agents.store.usage import UsageStore
+from pipeline.usage_block import Events
+from pipeline.validation import Event
+from schemas.tick import USAGE, Tick, Vector
+
+pytestmark = pytest.mark.services
+
+START = datetime(2026, 10, 1, tzinfo=UTC)
+T0_MS = int(START.timestamp() * 1000)
+DAY_MS = 86_400_000
+Retracted = tuple[str, int, int, int, str, int]
+
+
+class Sent(NamedTuple):
+    """An event: its id, partition and offset, days after the start on which it happened and arrived, its content."""
+
+    id: str
+    partition: int
+    offset: int
+    day: int = 0
+    arrived: int = 0
+    tokens: int = 1
+
+
+def stored(connection: Connection, sent: Iterable[Sent]) -> None:
+    """As the ingester leaves them: rows, and a ledger that names their panes."""
+    for one in sent:
+        ts_ms = T0_MS + one.day * DAY_MS
+        events = Events()
+        content = Event("call", "a", ts_ms, "/s", one.id, json.dumps({"tokens": one.tokens}).encode(), "", 0, "")
+        events.append(content, one.partition, one.offset, T0_MS + one.arrived * DAY_MS)
+        UsageStore(connection).insert_events(events)
+        row = LedgerRow(USAGE, one.partition, one.offset, one.offset + 1, panes=(ts_ms // 300_000,))
+        Ledger(connection).append([row])
+
+
+def ticked(connection: Connection, number: int, *usage: int) -> Tick:
+    tick = Tick(number=number, time=START, clock="test", vector=Vector(ends={USAGE: usage}))
+    BillingStore(connection).insert_ticks([(tick, number)])
+    return tick
+
+
+def audit(connection: Connection, tick: Tick, *, died: bool = False) -> None:
+    """An audit up to a tick; one that `died` did not come to its last write."""
+    store = AuditStore(connection)
+    store.retract_copies(store.audited()[1], tick.vector.of(USAGE), horizon_days=400)
+    if not died:
+        store.record(tick)
+
+
+def retracted(connection: Connection) -> set[Retracted]:
+    sql = "SELECT id, k_partition, k_offset, first_offset, toString(kind), restamped FROM retractions FINAL"
+    return {(row[0], row[1], row[2], row[3], row[4], row[5]) for row in connection.tuples(sql)}
+
+
+def test_copies_of_the_same_day_of_another_and_of_long_ago_are_found_once(connection: Connection) -> None:
+    old = [Sent("a", 0, 0), Sent("b", 0, 1), Sent("c", 0, 2, day=40), Sent("alone", 0, 3)]
+    stored(connection, old)
+    audit(connection, ticked(connection, 1, 4, 0))
+    assert retracted(connection) == set()
+    stored(connection, [Sent("a", 1, 0), Sent("b", 0, 4, day=1, tokens=2), Sent("c", 1, 1, day=300), Sent("c", 1, 2)])
+    stored(connection, [Sent("new", 0, 5, day=2), Sent("new", 0, 6, day=3), Sent("other", 1, 3)])
+    found: set[Retracted] = {
+        ("a", 1, 0, 0, "duplicate", 0), ("b", 0, 4, 1, "conflict", 1), ("c", 1, 1, 2, "duplicate", 1),
+        ("c", 1, 2, 2, "duplicate", 1), ("new", 0, 6, 5, "duplicate", 1),
+    }  # fmt: skip
+    tick = ticked(connection, 2, 7, 4)
+    audit(connection, tick, died=True)
+    assert retracted(connection) == found
+    stored(connection, [Sent("alone", 1, 4)])
+    audit(connection, ticked(connection, 3, 7, 5))
+    assert retracted(connection) == found | {("alone", 1, 4, 3, "duplicate", 0)}
+
+
+def test_one_audit_over_several_ticks_comes_to_what_one_for_each_comes_to(connection: Connection) -> None:
+    """Offset 5 of partition 0 is under an earlier tick than offset 0 of partition 1: it counts, whoever asks."""
+    stored(connection, [Sent("a", 0, 5)])
+    ticked(connection, 1, 6, 0)
+    stored(connection, [Sent("a", 1, 0, tokens=500)])
+    audit(connection, ticked(connection, 2, 6, 1))
+    assert retracted(connection) == {("a", 1, 0, 5, "conflict", 0)}
+
+
+def test_an_identity_is_looked_up_400_days_back_and_no_further(connection: Connection) -> None:
+    stored(connection, [Sent("a", 0, 0, arrived=0), Sent("b", 0, 1, arrived=2)])
+    audit(connection, ticked(connection, 1, 2, 0))
+    stored(connection, [Sent("a", 1, 0, day=401, arrived=401), Sent("b", 1, 1, day=401, arrived=401)])
+    audit(connection, ticked(connection, 2, 2, 2))
+    assert retracted(connection) == {("b", 1, 1, 1, "duplicate", 1)}
