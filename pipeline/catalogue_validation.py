@@ -14,14 +14,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from pipeline.catalogue_contradictions import input_faults, unfed
 from pipeline.fault_texts import Faulty, Steps, checked, nearest, path_text
 from pipeline.toml_lines import line_numbers, line_of
 from schemas.catalogue import Catalogue
 from schemas.discount import Coupon, unknown_charges
 from schemas.issuer import Issuer
-from schemas.meter import COMBINES_OVER_WINDOWS, Meter
+from schemas.meter import Meter
 from schemas.plan import Plan, RateCard
-from schemas.price import Bucketed, Dynamic, Matrix, Percentage
 from schemas.tax import TaxRate
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -121,6 +121,7 @@ def load_catalogue(files: Mapping[str, str]) -> Loaded:
     _refuse_unknown_charges(reading)
     _refuse_second_issuer(reading)
     _refuse_unmetered_holds(reading)
+    _refuse_unfed_meters(reading)
     _refuse_missing_input(reading)
     if reading.faults:
         return Loaded(faults=_placed(reading.faults, files))
@@ -240,6 +241,12 @@ def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
     return f"no {kind} {name!r}{nearest(name, known) or there}"
 
 
+def _refuse_unfed_meters(reading: _Reading) -> None:
+    for found in reading.found:
+        for below, problem in unfed(found.value) if isinstance(found.value, Meter) else ():
+            reading.fault(found.file, (*found.steps, *below), problem)
+
+
 def _refuse_missing_input(reading: _Reading) -> None:
     meters = {meter.id: meter for meter in reading.valid(Meter)}
     for found in reading.found:
@@ -261,34 +268,6 @@ def _priced(plan: Plan) -> Iterator[tuple[Steps, RateCard]]:
 def _text(raw: object, key: str) -> str | None:
     value = raw.get(key) if isinstance(raw, Mapping) else None
     return value if isinstance(value, str) else None
-
-
-def input_faults(card: RateCard, meter: Meter) -> list[tuple[Steps, str]]:
-    """Why a meter cannot supply what the price of a rate card needs: transactions, dimensions or windows."""
-    price = card.price
-    faults: list[tuple[Steps, str]] = []
-    if isinstance(price, Percentage | Dynamic) and meter.aggregation != "sum":
-        problem = f"must be a sum of amounts for a {price.model} price; {meter.id} is {meter.aggregation}"
-        faults.append((("meter",), problem))
-    if isinstance(price, Matrix):
-        for index, entry in enumerate(price.prices):
-            faults += _ungrouped(("price", "prices", index, "match"), entry.match, meter)
-            faults += _ungrouped(("price", "prices", index, "group_by"), entry.group_by, meter)
-        faults += _ungrouped(("price", "default_group_by"), price.default_group_by, meter)
-    if isinstance(price, Bucketed) and not isinstance(price.by, str):
-        faults += _ungrouped(("price", "by"), price.by, meter)
-    if isinstance(price, Dynamic):
-        faults += _ungrouped(("price", "group_by"), price.group_by, meter)
-    windowed = card.free_units_reset != "period" and card.free_units is not None
-    if windowed and meter.aggregation not in COMBINES_OVER_WINDOWS:
-        faults.append((("free_units_reset",), f'must be "period": {meter.aggregation} does not add up over windows'))
-    return faults
-
-
-def _ungrouped(steps: Steps, dimensions: Mapping[str, object] | Sequence[str], meter: Meter) -> list[tuple[Steps, str]]:
-    missing = [dimension for dimension in dimensions if dimension not in meter.group_by]
-    grouped = f"is grouped by {', '.join(meter.group_by)}" if meter.group_by else "has no group_by"
-    return [(steps, f"{name!r} is not a dimension of meter {meter.id}, which {grouped}") for name in missing]
 
 
 def tables() -> Mapping[str, type[BaseModel]]:

@@ -62,7 +62,7 @@ OF_A_WINDOW: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {
         "by_hour": {"price": {"model": "bucketed", "by": "hour", "price": {"model": "graduated", "tiers": TIERS}}}
     },
     ("max",): {"by_month": {"price": {"model": "bucketed", "by": "month", "price": PER_UNIT}}},
-    ("sum", "unique_count"): {
+    ("sum", "count"): {
         "per_week": {"price": PER_UNIT, "commitment": {"amount": "0.3", "per": "week", "true_up": True}}
     },
 }
