@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,11 +62,13 @@ class Intake:
         self._pending_limit, self._ack_within_s = pending_bytes, ack_within_s
         self._places: dict[bytes, int] = {}
         self._producer: Any = None
+        self._renewing = asyncio.Lock()
+        self._closing: asyncio.Future[None] | None = None
         self.pending_bytes = 0
 
     async def start(self) -> None:
         """Connects. Raises KafkaUnavailable when no broker answers."""
-        self._producer = AIOKafkaProducer(
+        producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.kafka,
             acks="all",
             enable_idempotence=True,
@@ -74,10 +77,22 @@ class Intake:
             max_request_size=8 * 1024 * 1024,
         )
         try:
-            await self._producer.start()
+            await producer.start()
         except (KafkaError, OSError) as error:
-            await self._producer.stop()
+            await producer.stop()
             raise KafkaUnavailable(f"Kafka at {self._settings.kafka}: {error}") from error
+        self._producer = producer
+
+    async def _renew(self, failed: Any) -> None:
+        """Another producer in the place of one that failed: some failures end it for good, such as a topic that was
+        created anew. Nothing is sent by the old one any more; whoever waited has been told."""
+        async with self._renewing:
+            if failed is not self._producer:
+                return
+            with suppress(KafkaUnavailable):  # the failed one stays, and fails again, until a broker answers
+                await self.start()
+                self._closing = asyncio.ensure_future(failed.stop())
+                self._closing.add_done_callback(_seen)
 
     async def stop(self, within_s: float) -> None:
         """Sends what is under way, within a limit, and closes."""
@@ -141,20 +156,21 @@ class Intake:
     async def _work(self, lane: _Lane) -> None:
         """Sends what waits, batch after batch, until nothing does. A parcel waits until it is answered."""
         while lane.waiting:
-            parcels, batches = self._packed(lane)
+            producer = self._producer
+            parcels, batches = self._packed(lane, producer)
             failure: Exception | None = None
             try:
-                sent = [
-                    await self._producer.send_batch(each, self._topic, partition=lane.partition) for each in batches
-                ]
+                sent = [await producer.send_batch(each, self._topic, partition=lane.partition) for each in batches]
                 await asyncio.gather(*sent)
             except (KafkaError, OSError) as error:
                 failure = error
             del lane.waiting[: len(parcels)]
             for parcel in parcels:
                 self._answer(parcel, failure)
+            if failure is not None:
+                await self._renew(producer)
 
-    def _packed(self, lane: _Lane) -> tuple[list[_Parcel], list[Any]]:
+    def _packed(self, lane: _Lane, producer: Any) -> tuple[list[_Parcel], list[Any]]:
         """The next parcels, as many as fit into about one batch, and the batches that hold them."""
         parcels: list[_Parcel] = []
         size = 0
@@ -163,10 +179,10 @@ class Intake:
                 break
             parcels.append(parcel)
             size += parcel.size
-        batches = [self._producer.create_batch()]
+        batches = [producer.create_batch()]
         for key, value in (record for parcel in parcels for record in parcel.records):
             if batches[-1].append(key=key, value=value, timestamp=None, headers=HEADERS) is None:
-                batches.append(self._producer.create_batch())
+                batches.append(producer.create_batch())
                 batches[-1].append(key=key, value=value, timestamp=None, headers=HEADERS)
         return parcels, batches
 

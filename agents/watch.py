@@ -38,7 +38,6 @@ class Watch:
         self._ends: dict[Place, int] = {}
         self._still: Mapping[Place, float] = {}
         self._away: dict[str, str] = {"kafka": "not asked yet", "clickhouse": "not asked yet"}
-        self._shared_at = -float("inf")
 
     def not_live(self) -> Sequence[str]:
         """Partitions that stand still."""
@@ -56,9 +55,26 @@ class Watch:
 
     async def run(self) -> None:
         """Looks until the worker stops."""
+        await asyncio.gather(self._look_again_and_again(), self._report_again_and_again())
+
+    async def _look_again_and_again(self) -> None:
         while not self._app.should_stop:
             await self.look()
             await asyncio.sleep(min(LOOK_EVERY_S, self._app.settings.standstill_s / 4))
+
+    async def _report_again_and_again(self) -> None:
+        """Counts of the store may take a while to compute: probes do not wait for them."""
+        while not self._app.should_stop:
+            usage = self._app.deliveries.get(self._app.settings.topic_prefix + USAGE_EVENTS)
+            if usage is None or 0 not in usage.partitions:
+                _set_shared(NOT_OURS)
+                await asyncio.sleep(1)
+                continue
+            try:
+                _set_shared(await asyncio.to_thread(self._shared.look))
+            except (StoreUnavailable, StoreRefused) as error:
+                log.warning("leaks and open dead letters are not counted: %s; trying again", error)
+            await asyncio.sleep(self._app.settings.gauges_every_s)
 
     async def look(self) -> None:
         """One look; whatever is away is noted, never raised."""
@@ -70,9 +86,6 @@ class Watch:
             log.critical("%s/%s stands still for %.0f s", *place, for_s,
                          extra={"topic": place[0], "partition": place[1]})  # fmt: skip
         self._set_gauges(seen)
-        if not self._away["clickhouse"] and time.monotonic() - self._shared_at >= self._app.settings.gauges_every_s:
-            self._shared_at = time.monotonic()
-            await _asked(self._report_shared())
 
     def _accounts(self) -> list[tuple[str, Account]]:
         return [(delivery.topic, delivery.account) for delivery in self._app.deliveries.values()]
@@ -122,14 +135,6 @@ class Watch:
         name = self._app.settings.topic_prefix + topic
         assigned = {tp.partition for tp in self._app.consumer.assignment() if tp.topic == name}
         return len(assigned - {partition for found, partition in seen.stored if found == topic})
-
-    async def _report_shared(self) -> None:
-        """What the store knows for all workers, told by the one that holds the first partition of usage."""
-        usage = self._app.deliveries.get(self._app.settings.topic_prefix + USAGE_EVENTS)
-        if usage is None or 0 not in usage.partitions:
-            _set_shared(NOT_OURS)
-            return
-        _set_shared(await asyncio.to_thread(self._shared.look))
 
 
 NOT_OURS = Waiting(math.nan, math.nan, math.nan, math.nan, {})

@@ -13,7 +13,7 @@ from agents.tokens import Tokens
 from agents.web.problems import Problem
 from schemas.token import EVERYTHING, Scope
 
-OWN_NAMES = {"localhost", "127.0.0.1", "[::1]", "testserver"}
+OWN_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 
 def is_loopback(host: str) -> bool:

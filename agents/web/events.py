@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
@@ -22,6 +24,7 @@ from agents.web.problems import Problem, refused
 from pipeline.admission import Admission, admit
 
 BODY_WITHIN_S = 30.0
+AT_ONCE = 1_000
 RETRY_FULL_S, RETRY_AWAY_S = 1, 5
 
 
@@ -34,6 +37,8 @@ class Door:
     access: Access
     room: Room
     body_bytes: int
+    under_way: int = 0
+    """Requests that were let in and not answered yet."""
     wall_clock: bool | None = None
     """The kind of clock, which a verdict depends on; None before the first tick."""
 
@@ -47,7 +52,7 @@ def router(door: Door) -> APIRouter:
         scope = door.access.scope_of(request)
         if door.wall_clock is None:
             raise _come_again("billing time has not begun, so usage cannot be judged: tally tick --start …", "clock")
-        async with Body(request, door.room, limit=door.body_bytes, within_s=BODY_WITHIN_S) as body:
+        async with _let_in(door), Body(request, door.room, limit=door.body_bytes, within_s=BODY_WITHIN_S) as body:
             began = time.perf_counter()
             admission = admit(
                 events_of(request.headers, body), now_ms=int(wall_time().timestamp() * 1000),
@@ -59,6 +64,18 @@ def router(door: Door) -> APIRouter:
         return _answer(admission, dry_run=dry_run)
 
     return routes
+
+
+@asynccontextmanager
+async def _let_in(door: Door) -> AsyncIterator[None]:
+    """Lets so many in at once; whoever else comes is told to come again. Raises Problem."""
+    if door.under_way >= AT_ONCE:
+        raise _full(f"{door.under_way} requests are under way")
+    door.under_way += 1
+    try:
+        yield
+    finally:
+        door.under_way -= 1
 
 
 async def _send(door: Door, admission: Admission) -> None:

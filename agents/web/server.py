@@ -18,7 +18,7 @@ from agents.web.app import create_app
 
 FINISH_WITHIN_S = 4
 """How long requests under way may take once the server is told to stop; what they sent is then awaited for 5 s."""
-BACKLOG, AT_ONCE = 512, 1_000
+BACKLOG = 512
 
 
 class ServerRefused(Exception):
@@ -70,7 +70,6 @@ async def _serve(settings: Settings) -> None:
                 log_config=None,
                 server_header=False,
                 backlog=BACKLOG,
-                limit_concurrency=AT_ONCE,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=FINISH_WITHIN_S,
             )
