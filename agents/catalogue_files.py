@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.catalogue_validation import Fault, Loaded, load_catalogue
-from schemas.catalogue_entry import AnyEntry, IssuerEntry, MeterEntry, PlanEntry
+from schemas.catalogue_entry import AnyEntry, CouponEntry, IssuerEntry, MeterEntry, PlanEntry
 
 
 def example_folder() -> Path:
@@ -34,11 +34,12 @@ def read_files(paths: Sequence[Path]) -> Loaded:
 
 
 def entries_of(loaded: Loaded) -> tuple[AnyEntry, ...]:
-    """The catalogue records of what files define: meters, plans with the meter versions that they price, the issuer."""
+    """The records of what files define: meters, plans with the meter versions that they price, issuer, coupons."""
     meters = tuple(MeterEntry.of(meter) for meter in loaded.meters)
     versions = {entry.name: entry.version for entry in meters}
     plans = (PlanEntry.of(plan, versions, loaded.tax_rates) for plan in loaded.plans)
-    return (*meters, *plans, *(IssuerEntry.of(issuer) for issuer in loaded.issuers))
+    coupons = (CouponEntry.of(coupon) for coupon in loaded.coupons)
+    return (*meters, *plans, *(IssuerEntry.of(issuer) for issuer in loaded.issuers), *coupons)
 
 
 def _files(paths: Sequence[Path], faults: list[Fault]) -> Iterator[Path]:

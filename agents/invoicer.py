@@ -126,12 +126,12 @@ class Invoicer:
 
 
 def terms_of(closed: PeriodClosed, used: Mapping[tuple[str, str], Decimal]) -> Terms:
-    """A customer's credits as of a run, less what documents of earlier runs drew, by (customer, grant)."""
+    """A customer's discounts and credits as of a run; `used` is what earlier documents drew, by (customer, grant)."""
     grants = [
         grant.model_copy(update={"used": min(grant.amount, used.get((closed.customer, grant.id), ZERO))})
         for grant in closed.grants
     ]
-    return Terms(grants=grants)
+    return Terms(discounts=closed.discounts, grants=grants)
 
 
 def attach(app: TallyApp, invoicer: Invoicer, periods: LedgerKeeper) -> None:

@@ -168,6 +168,7 @@ def freeze(run: BillingRun, catalogue: Catalogue, usage: FrozenUsage) -> Frozen:
         one_offs=run.one_offs,
         record=run.record,
         grants=run.grants,
+        discounts=run.discounts,
         usage_rows=len(rows),
         events=events,
         fingerprint=f"{events}-{fingerprint:032x}",

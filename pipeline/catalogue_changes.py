@@ -46,6 +46,7 @@ def kept(current: Catalogue, entries: Sequence[AnyEntry]) -> tuple[str, ...]:
     there = [("meter", name) for name in sorted(current.newest_meters)]
     there += [("plan", name) for name in sorted(current.newest_plans)]
     there += [("issuer", name) for name in sorted(current.newest_issuers)]
+    there += [("coupon", name) for name in sorted(current.newest_coupons)]
     return tuple(f"{kind}/{name}" for kind, name in there if (kind, name) not in named)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pipeline.commanding import Context, Refused, held
 from pipeline.subscribing import known_zone
-from schemas.command import AddLine, GrantCredit, SetCustomer
+from schemas.command import AddLine, GrantCredit, RedeemCoupon, SetCustomer
 from schemas.credit import CreditGrant
 from schemas.customer import Customer
-from schemas.customer_state import CustomerState, OneOff
+from schemas.customer_state import CustomerState, OneOff, Redeemed
+from schemas.discount import Discount
 from schemas.faults import Malformed, checked
 from schemas.money import Currency, currency, round_money
 from schemas.subscription import Subscription
@@ -59,6 +60,25 @@ def add_line(state: CustomerState, command: AddLine, context: Context) -> Custom
         plan=None if plan is None else (plan.name, plan.version), tax_rates=command.tax_rates, alone=command.alone,
     )  # fmt: skip
     return state.model_copy(update={"one_offs": (*state.one_offs, line)})
+
+
+def redeem_coupon(state: CustomerState, command: RedeemCoupon, context: Context) -> CustomerState:
+    """Takes a coupon's discount off the customer's invoices; each coupon once at a time."""
+    entry = context.catalogue.coupons.get((command.coupon, command.coupon_version))
+    if entry is None:
+        version = f"{command.coupon}@{command.coupon_version}"
+        raise Refused(f"coupon: no version {version} in the catalogue as of tick {context.clock.number}")
+    if command.until is not None and command.until <= context.now:
+        raise Refused(f"until: {command.until.isoformat()} is not after billing time {context.now.isoformat()}")
+    if any(one.discount.id == command.coupon and not _is_over(one, context) for one in state.coupons):
+        raise Refused(f"coupon: {state.customer} has redeemed {command.coupon} already")
+    discount = checked(Discount, entry.coupon.model_dump(exclude={"name"}))
+    redeemed = Redeemed(id=command.request_id, discount=discount, until=command.until, left=command.times)
+    return state.model_copy(update={"coupons": (*state.coupons, redeemed)})
+
+
+def _is_over(redeemed: Redeemed, context: Context) -> bool:
+    return redeemed.until is not None and redeemed.until <= context.now
 
 
 def grant_credit(state: CustomerState, command: GrantCredit, context: Context) -> CustomerState:

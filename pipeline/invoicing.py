@@ -61,7 +61,8 @@ def invoices_of(
                 for grant in terms.grants
                 if grant.currency == run.money.code
             ]
-            made.append(_invoice(closed, run, catalogue, replace(terms, grants=grants)))
+            discounts = [held for held in terms.discounts if held.currency in (None, run.money.code)]
+            made.append(_invoice(closed, run, catalogue, replace(terms, grants=grants, discounts=discounts)))
             for use in made[-1].credits:
                 used[use.grant] = used.get(use.grant, _used(terms.grants, use.grant)) + use.used
     return tuple(made)

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from pipeline.charges import Due, billed, next_due, served_in
-from schemas.customer_state import BillingRun, CustomerState, DueCharge, DuePeriod, OneOff
+from schemas.customer_state import BillingRun, CustomerState, DueCharge, DuePeriod, OneOff, Redeemed
 from schemas.period import Period
 from schemas.subscription import Charge, Subscription
 from schemas.tick import Tick
@@ -54,6 +54,7 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
         periods += _grouped(state, held, found)
         after.append(held.model_copy(update={"charges": charges}) if found else held)
     one_offs = _one_offs(state, tick, anything=bool(periods))
+    coupons, left_over = _coupons(state, tick.time)
     if not periods and not one_offs:
         return state, None
     run = BillingRun(
@@ -64,12 +65,19 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
         one_offs=one_offs,
         record=state.record,
         grants=state.grants,
+        discounts=tuple(coupon.discount for coupon in coupons),
         disregarded=state.disregarded,
     )
     rest = tuple(one for one in state.one_offs if one not in one_offs)
-    return state.model_copy(
-        update={"subscriptions": tuple(after), "one_offs": rest, "last_run": tick.number}
-    ), run  # fmt: skip
+    billed_state = {"subscriptions": tuple(after), "one_offs": rest, "last_run": tick.number, "coupons": left_over}
+    return state.model_copy(update=billed_state), run
+
+
+def _coupons(state: CustomerState, at: datetime) -> tuple[tuple[Redeemed, ...], tuple[Redeemed, ...]]:
+    """Those that hold in a run at a time, and those that are left after it."""
+    held = tuple(one for one in state.coupons if one.until is None or at < one.until)
+    used = [one if one.left is None else one.model_copy(update={"left": one.left - 1}) for one in held]
+    return held, tuple(one for one in used if one.left != 0)
 
 
 def _one_offs(state: CustomerState, tick: Tick, *, anything: bool) -> tuple[OneOff, ...]:

@@ -33,6 +33,7 @@ FOLDS: Mapping[str, Callable[[CustomerState, Any, Context], CustomerState]] = {
     "mark_paid": ending.mark_paid,
     "set_customer": customer_commands.set_customer,
     "add_line": customer_commands.add_line,
+    "redeem_coupon": customer_commands.redeem_coupon,
     "grant_credit": customer_commands.grant_credit,
     "restore_credit": document_commands.restore_credit,
     "bill_again": document_commands.bill_again,
@@ -40,7 +41,7 @@ FOLDS: Mapping[str, Callable[[CustomerState, Any, Context], CustomerState]] = {
 """Command -> what it makes of a state; raises Refused."""
 MOVES_MONEY = (
     "change", "change_quantity", "change_add_ons", "set_override", "set_anchor", "cancel", "reactivate", "pause",
-    "resume", "extend_trial", "add_line", "grant_credit",
+    "resume", "extend_trial", "add_line", "redeem_coupon", "grant_credit",
 )  # fmt: skip
 """These need a reason."""
 OF_NEW_CUSTOMERS = ("subscribe", "set_customer", "grant_credit", "add_line")

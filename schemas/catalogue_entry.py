@@ -1,4 +1,4 @@
-"""Records of billing.catalogue: each version of a meter, a plan or the issuer once, keyed `kind/name@version`."""
+"""Records of billing.catalogue: each version of a meter, plan, coupon or issuer once, keyed `kind/name@version`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from schemas.discount import Coupon
 from schemas.identity import content_version
 from schemas.issuer import UNNAMED, Issuer
 from schemas.meter import Meter
@@ -90,7 +91,28 @@ class IssuerEntry(BaseModel):
         return entry_key(self)
 
 
-AnyEntry = MeterEntry | PlanEntry | IssuerEntry
+class CouponEntry(BaseModel):
+    """A version of a coupon. Who redeems it keeps that version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["coupon"] = "coupon"
+    name: str
+    version: str
+    coupon: Coupon
+
+    @classmethod
+    def of(cls, coupon: Coupon) -> CouponEntry:
+        """The entry of a coupon, with its version."""
+        return cls(name=coupon.id, version=content_version(coupon.model_dump(mode="json")), coupon=coupon)
+
+    @property
+    def key(self) -> str:
+        """`coupon/name@version`."""
+        return entry_key(self)
+
+
+AnyEntry = MeterEntry | PlanEntry | IssuerEntry | CouponEntry
 Entry = Annotated[AnyEntry, Field(discriminator="kind")]
 ENTRY: TypeAdapter[AnyEntry] = TypeAdapter(Entry)
 
@@ -112,6 +134,8 @@ class Catalogue:
     newest_issuers: Mapping[str, str] = field(default_factory=dict)
     issuer: Issuer = UNNAMED
     """The one that was applied last."""
+    coupons: Mapping[tuple[str, str], CouponEntry] = field(default_factory=dict)
+    newest_coupons: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, name: str, version: str) -> PlanEntry | None:
         """A version of a plan, if it is there."""
@@ -132,6 +156,8 @@ class Catalogue:
             return self.meters, self.newest_meters
         if isinstance(entry, PlanEntry):
             return self.plans, self.newest_plans
+        if isinstance(entry, CouponEntry):
+            return self.coupons, self.newest_coupons
         return self.issuers, self.newest_issuers
 
     def meters_of(self, plan: PlanEntry) -> tuple[MeterEntry, ...]:
@@ -144,7 +170,8 @@ def catalogue_of(entries: Iterable[AnyEntry]) -> Catalogue:
     meters: dict[tuple[str, str], MeterEntry] = {}
     plans: dict[tuple[str, str], PlanEntry] = {}
     issuers: dict[tuple[str, str], IssuerEntry] = {}
-    newest: dict[str, dict[str, str]] = {"meter": {}, "plan": {}, "issuer": {}}
+    newest: dict[str, dict[str, str]] = {"meter": {}, "plan": {}, "issuer": {}, "coupon": {}}
+    coupons: dict[tuple[str, str], CouponEntry] = {}
     issuer = UNNAMED
     for entry in entries:
         newest[entry.kind][entry.name] = entry.version
@@ -152,7 +179,11 @@ def catalogue_of(entries: Iterable[AnyEntry]) -> Catalogue:
             meters.setdefault((entry.name, entry.version), entry)
         elif isinstance(entry, PlanEntry):
             plans.setdefault((entry.name, entry.version), entry)
+        elif isinstance(entry, CouponEntry):
+            coupons.setdefault((entry.name, entry.version), entry)
         else:
             issuers.setdefault((entry.name, entry.version), entry)
             issuer = entry.issuer
-    return Catalogue(meters, plans, newest["meter"], newest["plan"], issuers, newest["issuer"], issuer)
+    return Catalogue(
+        meters, plans, newest["meter"], newest["plan"], issuers, newest["issuer"], issuer, coupons, newest["coupon"]
+    )

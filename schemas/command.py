@@ -192,6 +192,18 @@ class AddLine(_Command):
     """Billed at the next tick, on an invoice of its own; else with the next invoice due."""
 
 
+class RedeemCoupon(_Command):
+    """A coupon of the catalogue: its discount is taken off the customer's invoices from now on."""
+
+    command: Literal["redeem_coupon"] = "redeem_coupon"
+    coupon: Name
+    coupon_version: Name
+    until: AwareDatetime | None = None
+    """From then on no more."""
+    times: Annotated[int | None, Field(ge=1)] = None
+    """Off so many billing runs at most."""
+
+
 class GrantCredit(_Command):
     """Prepaid or given credit that later invoices draw from."""
 
@@ -272,6 +284,7 @@ Command = (
     | MarkPaid
     | SetCustomer
     | AddLine
+    | RedeemCoupon
     | GrantCredit
     | ActOnDocument
     | RestoreCredit

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.credit import CreditGrant
 from schemas.customer import Customer
+from schemas.discount import Discount
 from schemas.period import Instant, Period
 from schemas.quantity import Amount, NonNegative
 from schemas.subscription import Override, Subscription
@@ -49,6 +50,19 @@ class Disregarded(BaseModel):
     period: Period
 
 
+class Redeemed(BaseModel):
+    """A coupon that a customer has redeemed: its discount, and how long it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    """The request that asked for it."""
+    discount: Discount
+    until: Instant | None = None
+    left: int | None = None
+    """For so many runs more; None for all."""
+
+
 class CustomerState(BaseModel):
     """A function of the customer's commands and ticks below a position of billing.commands."""
 
@@ -59,6 +73,8 @@ class CustomerState(BaseModel):
     subscriptions: tuple[Subscription, ...] = ()
     one_offs: tuple[OneOff, ...] = ()
     """Not billed yet."""
+    coupons: tuple[Redeemed, ...] = ()
+    """In the order in which they were redeemed."""
     grants: tuple[CreditGrant, ...] = ()
     """Every credit ever granted, with nothing drawn: what is left of it is a function of the documents."""
     last_run: int = 0
@@ -136,6 +152,8 @@ class BillingRun(BaseModel):
     """The customer as of the tick: who the documents are made out to."""
     grants: tuple[CreditGrant, ...] = ()
     """The customer's credits as of the tick, with nothing drawn."""
+    discounts: tuple[Discount, ...] = ()
+    """Of coupons that hold at the tick."""
     disregarded: tuple[Disregarded, ...] = ()
     """Lines of earlier runs that are not deducted."""
 
@@ -155,6 +173,7 @@ class PeriodClosed(BaseModel):
     one_offs: tuple[OneOff, ...] = ()
     record: Customer = Customer()
     grants: tuple[CreditGrant, ...] = ()
+    discounts: tuple[Discount, ...] = ()
     disregarded: tuple[Disregarded, ...] = ()
     usage_rows: int
     events: int

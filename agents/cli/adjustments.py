@@ -48,6 +48,9 @@ def register(app: typer.Typer) -> None:
     app.command("credit", rich_help_panel=MONEY, epilog="Example: tally credit acme 25.00 --reason 'an outage in May'")(
         credit
     )
+    app.command("coupon", rich_help_panel=MONEY, epilog="Example: tally coupon acme spring --times 3 --reason welcome")(
+        coupon
+    )
 
 
 def override(
@@ -133,6 +136,26 @@ def credit(
              "expires_at": _instant(expires, "--expires"), "priority": priority,
              "applies_to": tuple(only or ())}  # fmt: skip
     submit("grant_credit", f"{customer} has {amount} more credit", given, actor=actor, reason=reason,
+           request_id=request_id, timeout=None if no_wait else timeout, as_json=as_json)  # fmt: skip
+
+
+def coupon(
+    customer: Customer,
+    name: Annotated[str, typer.Argument(help="A coupon of the catalogue; its newest version.")],
+    reason: Why,
+    until: Annotated[str, typer.Option("--until", help="From then on no more.", show_default=False)] = "",
+    times: Annotated[
+        int | None, typer.Option("--times", min=1, help="Off so many billing runs.", show_default=False)
+    ] = None,
+    actor: Actor = "",
+    request_id: RequestId = "",
+    no_wait: NoWait = False,
+    timeout: Timeout = WAIT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Redeem a coupon: its discount is taken off the customer's invoices from the next billing run on."""
+    given = {"customer": customer, "coupon": name, "until": _instant(until, "--until"), "times": times}
+    submit("redeem_coupon", f"{customer} has redeemed {name}", given, actor=actor, reason=reason,
            request_id=request_id, timeout=None if no_wait else timeout, as_json=as_json)  # fmt: skip
 
 

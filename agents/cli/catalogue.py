@@ -149,8 +149,6 @@ async def _apply(screen: Screen, loaded: Loaded, *, dry_run: bool, yes: bool, as
         found, stay = changes(current, entries), kept(current, entries)
         if not as_json:
             say_changes(screen, found, stay)
-            if loaded.coupons:
-                screen.say(f"  checked, but not kept in the log: {_names('coupons', loaded.coupons)}")
         if not (dry_run or yes or as_json) and any(change.status != "unchanged" for change in found):
             _ask()
         published = 0 if dry_run else await publish(logs, current, entries)
@@ -245,7 +243,7 @@ def _matching(versions: list[Applied], name: str) -> list[Applied]:
 
     wanted, _, version = name.partition("@")
     kind, slash, rest = wanted.partition("/")
-    of_kind = slash and kind in ("meter", "plan", "issuer")
+    of_kind = slash and kind in ("meter", "plan", "issuer", "coupon")
     found = [
         applied
         for applied in versions
@@ -296,7 +294,10 @@ def _say_versions(screen: Screen, versions: Sequence[Applied], current: Catalogu
 
 
 def described(entry: AnyEntry) -> str:
-    """What a meter, a plan or the issuer is, in a few words."""
+    """What a meter, a plan, a coupon or the issuer is, in a few words."""
+    if entry.kind == "coupon":
+        unit = "%" if entry.coupon.type == "percentage" else f" {entry.coupon.currency}"
+        return f"{entry.coupon.value}{unit} off {', '.join(entry.coupon.applies_to) or 'everything'}"
     if entry.kind == "issuer":
         return f"{entry.issuer.name} · {entry.issuer.invoice_series}, {entry.issuer.credit_note_series}"
     if entry.kind == "meter":

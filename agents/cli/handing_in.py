@@ -46,6 +46,8 @@ def submit(
             own = dict(given)
             if plan:
                 own["plan"], own["plan_version"] = plan_version(await CatalogueLog(logs).newest(), plan, version)
+            if kind == "redeem_coupon":
+                own["coupon_version"] = newest_coupon(await CatalogueLog(logs).newest(), own["coupon"])
             text = said.replace("{plan}", f"{own.get('plan')}@{own.get('plan_version')}")
             await hand_in(logs, Screen(json_only=as_json), record_of({**asked, **own}), text, timeout=timeout)
 
@@ -98,6 +100,19 @@ def plan_version(catalogue: Catalogue, plan: str, version: str) -> tuple[str, st
     if len(chosen) > 1:
         raise typer.BadParameter(f"{begins!r} begins {', '.join(chosen)}: give more of it", param_hint="--version")
     return name, chosen[0]
+
+
+def newest_coupon(catalogue: Catalogue, name: str) -> str:
+    """The newest version of a coupon. Raises NotFound."""
+    from agents.cli.failures import NotFound
+    from pipeline.fault_texts import nearest
+
+    version = catalogue.newest_coupons.get(name)
+    if version is None:
+        known = sorted(catalogue.newest_coupons)
+        hint = nearest(name, known) or f"; there are {', '.join(known) or 'none yet: tally catalogue apply'}"
+        raise NotFound(f"the catalogue has no coupon {name!r}{hint}")
+    return version
 
 
 async def hand_in(logs: Logs, screen: Screen, command: Command, accepted: str, *, timeout: float | None) -> None:

@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from agents.catalogue import CatalogueLog
+from agents.invoicer import terms_of
 from agents.period_closer import Frozen, freeze, usage_of
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
@@ -23,7 +24,7 @@ from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
 from pipeline.books import as_entered
 from pipeline.engines import engine_of
-from pipeline.invoicing import NO_TERMS
+from pipeline.invoicing import Terms
 from pipeline.whatif import last_closed, moved, with_candidate
 from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
 from schemas.customer_state import BillingRun
@@ -86,13 +87,16 @@ class Replayer:
         ids = [found.closed.close_id for found in frozen]
         rows = await asyncio.to_thread(self._documents.period_usage, ids)
         issued = await asyncio.to_thread(self._lines.issued, [found.closed for found in frozen])
+        with_grants = [found.closed for found in frozen if found.closed.grants]
+        used = await asyncio.to_thread(self._documents.used_of_grants, with_grants)
         stored = _by_close(await asyncio.to_thread(self._looks.documents_of, ids))
         verdicts: list[Verdict] = []
         for close, found in zip(closes, frozen, strict=True):
             close_id, customer = found.closed.close_id, found.closed.customer
             differences = (*_record_differences(close.record, found), *_row_differences(rows[close_id], found))
             verdicts.append(Verdict("close", close_id, customer, tick.number, tuple(differences)))
-            verdicts += _documents(found, catalogue, issued.get(close_id, ()), stored.get(close_id, ()))
+            terms = terms_of(found.closed, used)
+            verdicts += _documents(found, catalogue, issued.get(close_id, ()), terms, stored.get(close_id, ()))
         return verdicts
 
     async def shadow(
@@ -127,12 +131,17 @@ class Replayer:
         )
 
 
-def drafts_of(frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine] = ()) -> tuple[Invoice, ...]:
-    """The documents of a close, from usage that was just computed and the lines issued before it."""
+def drafts_of(
+    frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine] = (), terms: Terms | None = None
+) -> tuple[Invoice, ...]:
+    """The documents of a close, from usage that was just computed and the lines issued before it.
+
+    Without `terms` with its coupons, but without its credits: what was drawn of them depends on documents before it.
+    """
     rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
     engine = engine_of(frozen.closed.tick)
     lines = engine.lines(frozen.closed, usage_by_meter(rows), catalogue, issued)
-    return engine.invoices(frozen.closed, lines, catalogue, NO_TERMS)
+    return engine.invoices(frozen.closed, lines, catalogue, terms or Terms(discounts=frozen.closed.discounts))
 
 
 def _by_close(documents: Sequence[StoredInvoice]) -> Mapping[str, Sequence[StoredInvoice]]:
@@ -162,10 +171,14 @@ def _shown(values: list[Any] | None) -> str:
 
 
 def _documents(
-    frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine], stored: Sequence[StoredInvoice]
+    frozen: Frozen,
+    catalogue: Catalogue,
+    issued: Sequence[IssuedLine],
+    terms: Terms,
+    stored: Sequence[StoredInvoice],
 ) -> Iterator[Verdict]:
     """The documents of a close, from the usage that was just computed again and the lines issued before it."""
-    again = {draft.id: draft for draft in drafts_of(frozen, catalogue, issued)}
+    again = {draft.id: draft for draft in drafts_of(frozen, catalogue, issued, terms)}
     held = {document.invoice.id: document for document in stored}
     for document_id in sorted(again.keys() | held.keys()):
         yield _document(held.get(document_id), again.get(document_id))

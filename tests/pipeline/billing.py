@@ -12,7 +12,7 @@ from pipeline.rating import Usage
 from pipeline.run_lines import RunLine, RunLines, due_charges, plan_of, run_lines
 from pipeline.runs import bill
 from pipeline.subscriptions import decide
-from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry, catalogue_of
+from schemas.catalogue_entry import Catalogue, CouponEntry, MeterEntry, PlanEntry, catalogue_of
 from schemas.command import COMMAND_RECORD, TickCopy
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
 from schemas.issued_line import IssuedLine
@@ -54,6 +54,7 @@ class Billing:
 
     plans: Sequence[PlanEntry]
     begins: str = "2027-01-01"
+    coupons: Sequence[CouponEntry] = ()
     calls: Sequence[tuple[str, int]] = ()
     """(moment, how many)."""
     state: CustomerState = field(default_factory=lambda: CustomerState(customer="acme"))
@@ -69,7 +70,7 @@ class Billing:
     @property
     def catalogue(self) -> Catalogue:
         """Everything that was applied."""
-        return catalogue_of([CALLS, *self.plans])
+        return catalogue_of([CALLS, *self.plans, *self.coupons])
 
     @property
     def clock(self) -> Tick:
@@ -80,7 +81,7 @@ class Billing:
         """Hands a command in; why it was refused, or nothing."""
         asked = {"command": command, "request_id": f"r{len(self.runs)}-{command}", "actor": "ann", "reason": "asked",
                  "customer": "acme", **fields}  # fmt: skip
-        if command not in ("set_customer", "add_line", "grant_credit"):
+        if command not in ("set_customer", "add_line", "grant_credit", "redeem_coupon"):
             asked.setdefault("subscription", "s")
         if "plan" in asked:
             entry = next(one for one in reversed(self.plans) if one.name == asked["plan"])

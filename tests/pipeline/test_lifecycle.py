@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from schemas.catalogue_entry import CouponEntry
+from schemas.discount import Coupon
 from tests.pipeline.billing import Billing, fee, plan, use
 
 SMALL = plan("small", fee("7.00"), use())
@@ -293,3 +295,20 @@ def test_a_ramp_is_a_row_of_changes_scheduled_ahead() -> None:
     life.do("change", plan="giant", at="2027-04-01T00:00Z", request_id="ramp-2")
     found = [line[2] for line in life.tick("2027-05-01") if line[0] == "fee"]
     assert found == ["7.00", "59.00", "59.00", "100.00", "100.00"]
+
+
+def test_a_coupon_holds_for_so_many_runs_or_until_a_time_and_is_redeemed_once() -> None:
+    spring = CouponEntry.of(Coupon.model_validate({"id": "spring", "type": "percentage", "value": "10"}))
+    life = Billing([plan("small", fee("31.00"))], coupons=[spring])
+    life.do("subscribe", plan="small")
+    life.do("redeem_coupon", coupon="spring", coupon_version=spring.version, times=2)
+    again = {"coupon": "spring", "coupon_version": spring.version, "request_id": "again"}
+    assert "has redeemed spring already" in life.ask("redeem_coupon", **again)
+    for month in (1, 2, 3):
+        life.tick(f"2027-{month:02}-01")
+    assert [[held.id for held in run.discounts] for run in life.runs] == [["spring"], ["spring"], []]
+    life.do("redeem_coupon", **again, until="2027-04-15T00:00Z")
+    life.tick("2027-04-01")
+    life.tick("2027-05-01")
+    assert [[held.id for held in run.discounts] for run in life.runs[3:]] == [["spring"], []]
+    assert "no version autumn@1" in life.ask("redeem_coupon", coupon="autumn", coupon_version="1")
