@@ -52,6 +52,29 @@ def test_billed_is_rated_whatever_was_corrected_between_runs(card: RateCard, run
     assert (again.billed.total, [line.amount for line in again.lines if line.amount]) == (0, [])
 
 
+@given(cards(), usage(), st.booleans())
+def test_law_rating_again_what_was_rated_bills_nothing(
+    card: RateCard, rows: tuple[UsageRow, ...], is_final: bool
+) -> None:
+    once = rate_slice(card, rows, SERVICE, final=is_final)
+    again = rate_slice(card, rows, SERVICE, previous=once.stages, final=is_final)
+    assert again.stages == once.stages
+    assert [line.amount for line in again.lines if line.amount] == []
+    assert rate_slice(card, rows, SERVICE, final=is_final) == once
+
+
+@given(cards(), st.lists(usage(), min_size=1, max_size=4))
+def test_law_credits_never_exceed_what_was_billed(card: RateCard, runs: list[tuple[UsageRow, ...]]) -> None:
+    previous = None
+    debits = credits = D(0)
+    for rows in runs:
+        found = rate_slice(card, rows, SERVICE, previous=previous)
+        debits += sum((line.amount for line in found.lines if line.amount > 0), D(0))
+        credits -= sum((line.amount for line in found.lines if line.amount < 0), D(0))
+        assert credits <= debits
+        previous = found.stages
+
+
 @given(cards(), usage())
 def test_a_line_is_its_gross_less_its_discounts_at_the_minor_unit(card: RateCard, rows: tuple[UsageRow, ...]) -> None:
     for line in rate_slice(card, rows, SERVICE).lines:
