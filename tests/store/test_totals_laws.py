@@ -78,10 +78,10 @@ def test_a_sum_that_does_not_fit_is_refused_in_every_sum_and_never_wrapped(conne
     connection.insert("pane_totals", COLUMNS, [
         ("m", "1", "s", OCTOBER + timedelta(minutes=minute), "[]", 1, 0, most, 1) for minute in panes
     ])  # fmt: skip
-    with pytest.raises(StoreRefused, match="[oO]verflow"):
+    with pytest.raises(StoreRefused, match=r"[oO]verflow"):
         connection.tuples("SELECT value FROM v_usage_daily")
     values = "(SELECT arrayJoin([toDecimal128('{0}', 12), toDecimal128('{0}', 12)]) AS v)"
-    with pytest.raises(StoreRefused, match="a quantity is 10\\^26 or more"):
+    with pytest.raises(StoreRefused, match=r"a quantity is 10\^26 or more"):
         connection.tuples(f"SELECT {decimal_sql(sum_sql('v'))} FROM {values.format(most)}")
     half = "49999999999999999999999999"
     assert connection.tuples(f"SELECT {decimal_sql(sum_sql('v'))} FROM {values.format(half)}") == [(2 * Decimal(half),)]
