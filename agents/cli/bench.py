@@ -30,6 +30,7 @@ class Part(StrEnum):
     LINE = "line"
     SEALING = "sealing"
     LATENCY = "latency"
+    HTTP = "http"
     USAGE = "usage"
     RATING = "rating"
 

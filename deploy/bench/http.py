@@ -57,12 +57,12 @@ class Measured:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[tuple[psutil.Process, int]]:
-    """A server on any free port, and that port; on core 0, alone if it can be."""
+def server(folder: Path, environment: Mapping[str, str] | None) -> Iterator[tuple[psutil.Process, int]]:
+    """A server on any free port, and that port; on the first core, alone if it can be."""
     log = folder / "serve.log"
     command = [sys.executable, "-m", "agents.cli", "serve", "--port", "0"]
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=out, stderr=out)
     try:
         deadline = time.monotonic() + 30
         while (found := re.search(r"running on http://127\.0\.0\.1:(\d+)", log.read_text())) is None:
@@ -71,7 +71,7 @@ def server(folder: Path) -> Iterator[tuple[psutil.Process, int]]:
             time.sleep(0.05)
         running = psutil.Process(process.pid)
         if hasattr(running, "cpu_affinity"):
-            running.cpu_affinity([0])
+            running.cpu_affinity(running.cpu_affinity()[:1])
         yield running, int(found.group(1))
     finally:
         process.terminate()
@@ -151,10 +151,12 @@ async def steady(port: int, requests: Sequence[bytes], every_s: float, connectio
     return sorted(taken)
 
 
-def measure(*, seconds: float, batch: int, connections: int) -> Measured:
-    """Both measurements, one after the other, on one server."""
+def measure(
+    *, seconds: float, batch: int = 500, connections: int = 4, environment: Mapping[str, str] | None = None
+) -> Measured:
+    """Both measurements, one after the other, on one server of the deployment that the environment names."""
     run = f"{os.getpid()}-{time.time_ns()}"
-    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as (process, port):
+    with tempfile.TemporaryDirectory() as folder, server(Path(folder), environment) as (process, port):
         _wait_ready(port)
         warm = bodies(run + "-w", 20, batch)
         asyncio.run(flood(port, warm, connections))
