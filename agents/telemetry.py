@@ -99,6 +99,12 @@ READY: Final = _gauge("tally_ready", "1 if this worker can do its work, else 0."
 OLDEST_TRY_SECONDS: Final = _gauge("tally_retrying_seconds", "For how long a cycle has been tried again; 0 if none is.")
 
 LEAKS: Final = _gauge("tally_leaked_events", "Events that nobody would pay for as it is, by kind of leak.", "leak")
+COPIES: Final = _gauge(
+    "tally_copies", "Records that do not count because their identity came before: duplicate or conflict.", "kind"
+)
+GAPS_OPEN: Final = _gauge(
+    "tally_missing_events", "Numbers that producers of numbered events left out, for ten minutes."
+)
 DEAD_LETTERS_OPEN: Final = _gauge("tally_dead_letters_open", "Dead letters neither replayed nor waived.")
 CLOCK_BEHIND: Final = _gauge("tally_clock_behind_seconds", "Wall time less billing time; 0 on a test clock.")
 RUNS_OPEN: Final = _gauge("tally_billing_runs_open", "Billing runs that are due and not closed yet.")

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
 ANSWER_WITHIN_S = 5.0
+REPORT_SHARE = 20
+"""Counts of the store are asked for so seldom that asking takes at most a twentieth of the time."""
 
 
 class Watch:
@@ -70,11 +72,13 @@ class Watch:
                 _set_shared(NOT_OURS)
                 await asyncio.sleep(1)
                 continue
+            began = time.monotonic()
             try:
                 _set_shared(await asyncio.to_thread(self._shared.look))
             except (StoreUnavailable, StoreRefused) as error:
                 log.warning("leaks and open dead letters are not counted: %s; trying again", error)
-            await asyncio.sleep(self._app.settings.gauges_every_s)
+            took = time.monotonic() - began
+            await asyncio.sleep(max(self._app.settings.gauges_every_s, REPORT_SHARE * took))
 
     async def look(self) -> None:
         """One look; whatever is away is noted, never raised."""
@@ -137,7 +141,7 @@ class Watch:
         return len(assigned - {partition for found, partition in seen.stored if found == topic})
 
 
-NOT_OURS = Waiting(math.nan, math.nan, math.nan, math.nan, {})
+NOT_OURS = Waiting(math.nan, math.nan, math.nan, math.nan, math.nan, {}, {})
 """Another worker tells them; a value that was told here before must not stand beside his."""
 
 
@@ -145,6 +149,10 @@ def _set_shared(found: Waiting) -> None:
     telemetry.LEAKS.clear()
     for leak, events in found.leaks.items():
         telemetry.LEAKS.labels(leak).set(events)
+    telemetry.COPIES.clear()
+    for kind, copies in found.copies.items():
+        telemetry.COPIES.labels(kind).set(copies)
+    telemetry.GAPS_OPEN.set(found.gaps_open)
     telemetry.DEAD_LETTERS_OPEN.set(found.dead_letters_open)
     telemetry.CLOCK_BEHIND.set(found.clock_behind_s)
     telemetry.RUNS_OPEN.set(found.runs_open)

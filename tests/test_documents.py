@@ -23,7 +23,7 @@ RULE = re.compile(
     r"          summary: '(?P<summary>[^']+)'\n          runbook: deploy/runbook/(?P<page>\w+)\.md\n"
 )
 PROMETHEUS_OWN = {"up"}
-FUNCTIONS = {"sum", "max", "rate", "increase", "histogram_quantile", "by", "without", "le"}
+FUNCTIONS = {"sum", "max", "rate", "increase", "delta", "histogram_quantile", "by", "without", "le"}
 
 
 def rules() -> list[dict[str, str]]:

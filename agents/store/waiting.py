@@ -16,8 +16,12 @@ class Waiting:
     runs_open: float
     runs_parked: float
     clock_behind_s: float
+    gaps_open: float
+    """Numbers of producers that are missing."""
     leaks: Mapping[str, int]
     """Events by kind of leak."""
+    copies: Mapping[str, int]
+    """Records that do not count because their identity came before, by kind: duplicate or conflict."""
 
 
 class WaitingStore:
@@ -30,4 +34,6 @@ class WaitingStore:
         """All of them."""
         ((letters, runs, parked, behind_ms),) = self._db.tuples(query_text("waiting"))
         leaks = self._db.tuples("SELECT leak, sum(events) FROM v_leaks GROUP BY leak ORDER BY leak")
-        return Waiting(letters, runs, parked, behind_ms / 1000, dict(leaks))
+        copies = self._db.tuples("SELECT kind, sum(copies) FROM v_duplicates GROUP BY kind ORDER BY kind")
+        ((gaps,),) = self._db.tuples("SELECT sum(missing) FROM v_gaps WHERE state = 'open'")
+        return Waiting(letters, runs, parked, behind_ms / 1000, gaps, dict(leaks), dict(copies))
