@@ -170,7 +170,10 @@ def _described(held: Reading, catalogue: Catalogue) -> list[dict[str, Any]]:
 
 
 def _shown_from(aggregation: str) -> str:
-    return "sealed panes" if aggregation in ("count", "sum") else "raw events"
+    """What adds up over panes is shown from them; anything else is only right when it is read anew from raw."""
+    from pipeline.catalogue_contradictions import ADDS_UP_OVER_WINDOWS
+
+    return "sealed panes" if aggregation in ADDS_UP_OVER_WINDOWS else "raw events (tally price --customer)"
 
 
 def _crowd(row: dict[str, Any]) -> str:

@@ -42,8 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "rate",
         rich_help_panel=MONEY,
-        epilog='Example: echo \'{"price": {"model": "per_unit", "unit_price": "0.45"}, "quantity": "120"}\' '
-        "| tally rate --jsonl",
+        epilog="Example: tally rate --jsonl deploy/examples/rate.jsonl",
     )(rate)
 
 
@@ -113,10 +112,13 @@ def _answer(screen: Screen, request: RateRequest, *, as_json: bool, with_chart: 
 
 
 def rate(
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON request per line in, one answer per line out.")],
+    file: Annotated[Path | None, typer.Argument(help="Requests; default: standard input.", show_default=False)] = None,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="One JSON request per line in, one answer per line out: the only form.")
+    ] = True,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a request, and end.")] = False,
 ) -> None:
-    """Rate requests from standard input: a price or rate card with usage per line, an answer or its faults per line.
+    """Rate requests: a price or rate card with usage per line, an answer or its faults per line.
 
     A refused line does not stop the next one. Field names are the catalogue's: schemas/json/rate.schema.json,
     and an example of every model in deploy/examples/rate.jsonl.
@@ -128,9 +130,10 @@ def rate(
     if schema:
         Screen(json_only=True).document(RateRequest.model_json_schema())
         return
-    for line in answers(sys.stdin):
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+    with file.open(encoding="utf-8") if file else sys.stdin as lines:
+        for line in answers(lines):
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
 
 
 def _of_plan(name: str, card: str, files: Sequence[Path] | None) -> dict[str, Any]:
