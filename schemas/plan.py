@@ -185,7 +185,20 @@ class RateCard(Strict):
         price = info.data.get("price")
         if commitment is not None and commitment.quantity is not None and not isinstance(price, ScalarPrice | None):
             raise contradiction(f"must be an amount: a {price.model} price does not price a single quantity")
+        counted_by = price.by if isinstance(price, Bucketed) else info.data.get("free_units_reset", "period")
+        if commitment is not None and not _made_of(commitment.per, counted_by):
+            raise contradiction(f"per: must be made of whole windows of a {counted_by}, by which the price counts")
         return commitment
+
+
+def _made_of(size: object, finer: object) -> bool:
+    """Whether windows of a size consist of whole windows of another; anything that is no window does."""
+    if size not in _FROM_FINE or finer not in _FROM_FINE or size == finer:
+        return True
+    return _FROM_FINE.index(str(finer)) < _FROM_FINE.index(str(size)) and (finer, size) != ("week", "month")
+
+
+_FROM_FINE = ("minute", "hour", "day", "week", "month")
 
 
 def _has_free_units(price: Price | None) -> bool:

@@ -48,9 +48,9 @@ def lines(rated: RateCard, counted: Meter, *usage: Usage) -> list[tuple[str, str
         (card("bucketed", **BY_DAY), UsageNeeded(windows=("day",))),
         (card("bucketed", **(BY_DAY | {"by": ["region"]})), UsageNeeded(("region",))),
         (
-            card(unit_price="1", modifiers={"free_units": "5", "free_units_reset": "week",
-                                            "commitment": {"amount": "1", "per": "hour"}}),
-            UsageNeeded(windows=("hour", "week")),
+            card(unit_price="1", modifiers={"free_units": "5", "free_units_reset": "day",
+                                            "commitment": {"amount": "1", "per": "week"}}),
+            UsageNeeded(windows=("day", "week")),
         ),
     ],
 )  # fmt: skip

@@ -192,6 +192,11 @@ def test_plans_that_contradict_themselves_are_refused(changed: dict[str, Any], p
         ({"commitment": {"overage_factor": "1"}}, "commitment.quantity", "either amount or quantity"),
         ({"commitment": {"amount": "1", "overage_factor": "-1"}}, "commitment.overage_factor", "greater than or equal"),
         ({"commitment": {"amount": "-1"}}, "commitment.amount", "greater than or equal to 0"),
+        ({"free_units": "5", "free_units_reset": "day", "commitment": {"amount": "1", "per": "hour"}}, "commitment",
+         "must be made of whole windows of a day"),
+        ({"free_units": "5", "free_units_reset": "week", "commitment": {"amount": "1", "per": "month"}}, "commitment",
+         "must be made of whole windows of a week"),
+        ({"price": BUCKETED, "commitment": {"amount": "1", "per": "minute"}}, "commitment", "of a day, by which"),
         ({"free_units": "-1"}, "free_units", "greater than or equal to 0"),
         (
             {"free_units": "1", "price": PACKAGE},
