@@ -61,6 +61,7 @@ class Billing:
     runs: list[BillingRun] = field(default_factory=list)
     documents: list[tuple[datetime, RunLines]] = field(default_factory=list)
     issued: list[IssuedLine] = field(default_factory=list)
+    closes: list[tuple[PeriodClosed, tuple[RunLines, ...]]] = field(default_factory=list)
     number: int = 0
 
     def __post_init__(self) -> None:
@@ -116,6 +117,7 @@ class Billing:
             one_offs=run.one_offs, record=run.record, grants=run.grants, usage_rows=0, events=0, fingerprint="",
         )  # fmt: skip
         found = run_lines(closed, self._usage(run), self.catalogue, self.issued)
+        self.closes.append((closed, found))
         self.issued += [line.issued() for lines in found for line in lines.all]
         self.documents += [(run.tick.time, lines) for lines in found]
         return found

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.charges import billed_periods, served_in
+from pipeline.explain import recompute
+from pipeline.invoicing import invoices_of
 from pipeline.proration import days
 from schemas.money import currency, round_money
 from tests.pipeline.billing import Billing, fee, plan, use
@@ -96,3 +98,16 @@ def test_a_call_is_billed_once_or_not_at_all(moves: list[tuple[int, dict[str, An
         for span in served_in(charge, life.subscription.pauses, period)
     )
     assert all(one.end <= other.start for one, other in pairwise(spans))
+
+
+@given(MOVES)
+@settings(max_examples=100, deadline=None)
+def test_every_line_is_computed_again_from_itself_and_has_an_id_of_its_own(
+    moves: list[tuple[int, dict[str, Any], bool]],
+) -> None:
+    life = live(moves)
+    lines = [line for _, found in life.documents for line in found.all]
+    assert [recompute(line.rated) for line in lines] == [line.rated for line in lines]
+    invoices = [invoice for closed, runs in life.closes for invoice in invoices_of(closed, runs, life.catalogue)]
+    ids = [line.id for invoice in invoices for line in invoice.lines]
+    assert len(ids) == len(set(ids))
