@@ -117,7 +117,9 @@ async def test_a_trial_becomes_active_is_upgraded_in_mid_month_and_cancelled(
     assert [tuple(row) for row in deployment.rows(
         "SELECT charge, toString(sum(amount)) FROM run_lines FINAL GROUP BY charge ORDER BY charge"
     )] == [("fee", "44.5"), ("use", "10")]  # fmt: skip
-    audit = [(row["command"], row["accepted"], row["reason"]) for row in await tally.json("audit")]
+    mine = ("subscribe", "change", "cancel", "pause", "set_customer")  # the others are dunning's
+    rows = await tally.json("audit")
+    audit = [(row["command"], row["accepted"], row["reason"]) for row in rows if row["command"] in mine]
     assert audit == [
         ("cancel", True, "leaves"), ("cancel", False, ""), ("change", True, "upgrade"), ("pause", False, "too early"),
         ("subscribe", True, "from the command line"), ("subscribe", True, "from the command line"),
