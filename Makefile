@@ -5,7 +5,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench test check format up down lock
+.PHONY: help setup demo bench test check crash format up down lock
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -39,6 +39,9 @@ check: $(STAMP) ## Format, lint, types and unit tests: what must pass before eve
 	@$(RUN)/ruff check .
 	@$(RUN)/mypy
 	@$(RUN)/python -m pytest -q -n $(JOBS) -m "not services and not docker" $(ARGS)
+
+crash: $(STAMP) ## Kill everything a thousand times and prove 0 lost, 0 doubled; SIZE=short, SABOTAGE=drop|double|shift.
+	@$(RUN)/python -m tests.crash --size $(or $(SIZE),full) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(if $(SEED),--seed $(SEED))
 
 format: $(STAMP) ## Format the code and mend what the linter can mend.
 	@$(RUN)/ruff format .

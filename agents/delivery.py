@@ -31,7 +31,7 @@ from agents.record_batch import RecordBatch
 from agents.settings import Settings
 from agents.store.connection import StoreUnavailable
 from agents.topics import KafkaUnavailable
-from agents.transport import BatchTopic, Transport
+from agents.transport import BatchTopic, NoTables, Transport
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ Resume = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 
 CLOSE_WITHIN_S = 20.0
 FIRST_RETRY_S = 0.2
-LONGEST_RETRY_S = 10.0
+LONGEST_RETRY_S = 4.0  # a server that is back is noticed within this, however long it was away
 LOST_AT_MOST = 3
 CLOSED = -1
 
@@ -282,6 +282,7 @@ class TallyApp(faust.App):
             group,
             broker=";".join(f"kafka://{address}" for address in settings.kafka.split(",")),
             store="memory://",
+            TableManager=NoTables,
             web_enabled=False,
             topic_allow_declare=False,
             topic_disable_leader=True,

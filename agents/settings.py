@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     flush_rows: int = Field(50_000, ge=1, description="records per insert at most")
     linger_ms: int = Field(250, ge=1, description="how long records wait for company before they are inserted")
     pending_rows: int = Field(200_000, ge=1, description="records held in memory at most: back-pressure beyond")
-    store_retry_s: int = Field(1800, ge=0, description="how long a store that is away is asked again before we stop")
+    store_retry_s: int = Field(3600, ge=0, description="how long a store that is away is asked again before we stop")
     outputs: Literal["on", "off"] = Field("on", description="off: a worker that reads, computes and publishes nothing")
     crash_at: str = Field("", description="for crash stories: step:before|after:n kills a worker there")
     signing_key: Path | None = Field(None, description="file of the key that signs evidence; default: in `home`")

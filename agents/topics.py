@@ -122,6 +122,12 @@ class KafkaRefused(Exception):
     """The broker understood and refused: our request or our rights are wrong. Retrying cannot help."""
 
 
+async def reach(settings: Settings) -> None:
+    """Returns if a broker answers. Raises KafkaUnavailable."""
+    async with _admin(settings):
+        return
+
+
 async def reconcile_topics(
     settings: Settings, *, dry_run: bool = False, repair: bool = False
 ) -> tuple[TopicState, ...]:

@@ -7,38 +7,87 @@ import gc
 import logging
 import signal
 import threading
+import time
+from contextlib import suppress
 
 from aiokafka.errors import KafkaError
 
-from agents.delivery import TallyApp, exit_now
+from agents.delivery import FIRST_RETRY_S, LONGEST_RETRY_S, TallyApp, exit_now
 from agents.log_lines import configure
 from agents.settings import Settings, load
+from agents.topics import KafkaUnavailable, reach
 
 log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 9.5  # the whole stop must be over in ten
 FAILED = 70
+TELL_EVERY_S = 10.0
+
+
+class Seldom(logging.Filter):
+    """Lets a complaint of the Kafka client through once in a while: while a broker is away it makes ten a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is told; all but the Kafka client's are."""
+        if not record.name.startswith("aiokafka"):
+            return True
+        told = self._told.get(record.msg, -TELL_EVERY_S)
+        if record.created - told < TELL_EVERY_S:
+            return False
+        self._told[record.msg] = record.created
+        return True
 
 
 def run(name: str) -> None:
     """Runs the worker `ingest` or `billing` until it is told to stop. Raises SystemExit(70) if it cannot go on."""
     settings = load()
     configure(settings)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Seldom())
     # Hundreds of thousands of short-lived records: collect seldom, and never what lives from start to end.
     gc.set_threshold(100_000, 50, 100)
     if code := asyncio.run(_serve(name, settings)):
         raise SystemExit(code)
 
 
+async def _kafka_answers(settings: Settings, asked: asyncio.Event) -> bool:
+    """Waits for the broker, as long as a store may be away; False if it did not come, or we are asked to stop.
+
+    A worker that started while Kafka is away must not die of it: its supervisor would give up sooner than Kafka.
+    """
+    give_up_at = time.monotonic() + settings.store_retry_s
+    pause = FIRST_RETRY_S
+    while not asked.is_set():
+        try:
+            await reach(settings)
+        except KafkaUnavailable as error:
+            if time.monotonic() >= give_up_at:
+                log.critical("%s", error)
+                return False
+            log.warning("%s; asking again in %.1f s", error, pause)
+        else:
+            return True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), pause)
+        pause = min(pause * 2, LONGEST_RETRY_S)
+    return False
+
+
 async def _serve(name: str, settings: Settings) -> int:
     from agents.app import create_app
     from agents.web.worker import EndpointTaken, endpoint
 
-    app = create_app(name, settings)
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
+    if not await _kafka_answers(settings, asked):
+        return 0 if asked.is_set() else FAILED
+    app = create_app(name, settings)
     try:
         await app.start()
     except KafkaError as error:

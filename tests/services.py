@@ -14,12 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import psutil
 
 from deploy.local import Ports, Silent, find, start_worker, stop_worker, up, wipe
+from deploy.local import status as local_status
 
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.7.3.19"
@@ -41,6 +43,12 @@ class Services(Protocol):
 
     def start(self, server: Server) -> None:
         """Starts it again; returns once it answers."""
+
+    def kill(self, server: Server) -> None:
+        """SIGKILL; it is started again at once. Returns once it answers."""
+
+    def await_ready(self) -> None:
+        """Returns once both answer."""
 
     def end(self) -> None:
         """Stops both and removes everything that they stored."""
@@ -102,6 +110,18 @@ class LocalServices:
     def start(self, server: Server) -> None:
         """Starts it again; returns once it answers."""
         start_worker(server, self.home)
+        up(Silent(), home=self.home)
+
+    def kill(self, server: Server) -> None:
+        """SIGKILL; the supervisor starts it again. Returns once it answers."""
+        for status in local_status(self.home):
+            if status.name == server and status.pid:
+                with suppress(psutil.NoSuchProcess):
+                    psutil.Process(status.pid).kill()
+        self.await_ready()
+
+    def await_ready(self) -> None:
+        """Returns once both answer."""
         up(Silent(), home=self.home)
 
     def end(self) -> None:
@@ -193,6 +213,16 @@ class ContainerServices:
         """Starts it again; returns once it answers."""
         self._containers[server].get_wrapped_container().start()
         self._wait_ready(server)
+
+    def kill(self, server: Server) -> None:
+        """SIGKILL, and a start. Returns once it answers."""
+        self._containers[server].get_wrapped_container().kill()
+        self.start(server)
+
+    def await_ready(self) -> None:
+        """Returns once both answer."""
+        for server in self._containers:
+            self._wait_ready(server)
 
     def end(self) -> None:
         """Stops both and removes everything that they stored."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from agents.settings import Settings
 
+Row = TypeVar("Row")
 QUERIES = Path(__file__).parent / "queries"
 
 # Error codes by which a server says "later", not "never": memory, too many parts or queries, timeouts, shutting down.
@@ -93,14 +94,13 @@ class Connection:
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """Rows of a query as dictionaries; values are bound by the server (`{name:Type}`)."""
-        return list(self._call("query", sql, parameters=dict(parameters or {})).named_results())
+        return self._read(sql, parameters, lambda answer: list(answer.named_results()))
 
     def tuples(
         self, sql: str, parameters: Mapping[str, object] | None = None, *, work: Work | None = None
     ) -> list[tuple[Any, ...]]:
         """Rows of a query as tuples."""
-        found = self._call("query", sql, parameters=dict(parameters or {}), settings=_tag(work))
-        return list(found.result_rows)
+        return self._read(sql, parameters, lambda answer: list(answer.result_rows), work)
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None, *, work: Work | None = None) -> None:
         """Runs a statement without a result: DDL or INSERT … SELECT."""
@@ -125,6 +125,19 @@ class Connection:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    def _read(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None,
+        rows: Callable[[Any], list[Row]],
+        work: Work | None = None,
+    ) -> list[Row]:
+        answer = self._call("query", sql, parameters=dict(parameters or {}), settings=_tag(work))
+        try:
+            return rows(answer)  # an answer is read as it comes: the server may go in the middle of it
+        except (OperationalError, DatabaseError) as error:
+            raise _sorted(error, self._settings.clickhouse) from error
 
     def _call(self, method: str, *arguments: object, **named: object) -> Any:
         try:

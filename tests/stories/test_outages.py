@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import psutil
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.builders import events
 from tests.deployments import Deployment
+from tests.groups import members
 from tests.services import Services
 from tests.stories import october
 
@@ -35,6 +36,50 @@ async def test_usage_that_comes_while_clickhouse_is_away_is_stored_once_it_is_ba
     await deployment.stored(within_s=60)
     assert worker.exit_code is None
     check_stored(deployment, 600)
+
+
+async def test_both_servers_may_be_away_the_worker_lives_on_in_bounded_memory_and_catches_up(
+    deployment: Deployment, services: Services
+) -> None:
+    worker = deployment.worker("ingest", pending_rows=4_000, flush_rows=1_000)
+    await deployment.begin(october.BEGINS)
+    await deployment.publish(usage(300))
+    await deployment.stored()
+    before = psutil.Process(worker.pid).memory_info().rss
+    await asyncio.to_thread(services.stop, "clickhouse")
+    for _ in range(4):
+        await deployment.publish(usage(10_000))
+    await asyncio.to_thread(services.stop, "kafka")
+    await asyncio.sleep(3)  # it tries both, in vain
+    grown = psutil.Process(worker.pid).memory_info().rss - before
+    starting = deployment.worker("ingest")  # one that starts now waits as well
+    await asyncio.sleep(2)
+    assert worker.exit_code is None and starting.exit_code is None
+    assert grown < 128 * 1024 * 1024, f"{grown / 1e6:.0f} MB for a backlog that is not ours to hold"
+    await asyncio.to_thread(services.start, "kafka")
+    await asyncio.to_thread(services.start, "clickhouse")
+    await deployment.publish(usage(300))
+    await deployment.stored(within_s=120)
+    assert worker.exit_code is None and starting.exit_code is None
+    check_rows(deployment, 40_600)
+
+
+async def test_an_older_backup_of_clickhouse_catches_up_from_its_own_ledger(deployment: Deployment) -> None:
+    worker = deployment.worker("ingest")
+    await deployment.begin(october.BEGINS)
+    await deployment.publish(usage(300))
+    await deployment.stored()
+    kept = await asyncio.to_thread(backup, deployment)
+    await deployment.publish([*usage(300), (b"a", b"{broken")])
+    await deployment.stored()
+    assert worker.stop() == 0  # its committed offsets are far ahead of the backup
+    await asyncio.to_thread(restore, deployment, kept)
+    assert deployment.rows(STORED) == [(300, 300)]
+    await deployment.publish(usage(100))
+    deployment.worker("ingest")
+    await deployment.stored()
+    check_rows(deployment, 700)
+    assert deployment.rows("SELECT count() FROM dead_letters FINAL") == [(1,)]
 
 
 async def test_a_kafka_that_was_restarted_is_read_on_where_it_was(deployment: Deployment, services: Services) -> None:
@@ -75,29 +120,35 @@ def usage(count: int) -> list[tuple[bytes | None, bytes]]:
     return [record for subject in "abcdefghij" for record in events(subject, "2026-10-05 10:00", count // 10)]
 
 
+def check_rows(deployment: Deployment, records: int) -> None:
+    """Each once, and no range missing."""
+    assert deployment.rows(STORED) == [(records, records)]
+    assert deployment.rows("SELECT sum(gaps), sum(covered < reached) FROM v_ingest_coverage") == [(0, 0)]
+
+
+def backup(deployment: Deployment) -> list[str]:
+    """A copy of every table as it is now; their names."""
+    database = deployment.settings.database
+    tables = [name for (name,) in deployment.rows(
+        "SELECT name FROM system.tables WHERE database = {db:String} AND engine LIKE '%MergeTree%' "
+        "AND name != 'schema_migrations'", {"db": database},
+    )]  # fmt: skip
+    for table in tables:
+        deployment.db.execute(f"CREATE TABLE {database}.kept_{table} AS {database}.{table}")
+        deployment.db.execute(f"INSERT INTO {database}.kept_{table} SELECT * FROM {database}.{table}")
+    return tables
+
+
+def restore(deployment: Deployment, tables: list[str]) -> None:
+    """Every table as it was then."""
+    database = deployment.settings.database
+    for table in tables:
+        deployment.db.execute(f"EXCHANGE TABLES {database}.{table} AND {database}.kept_{table}")
+
+
 def check_stored(deployment: Deployment, records: int) -> None:
     """Each once; and the ledger's rows tile the log: their lengths add up to its end, so none is missing or double."""
     assert deployment.rows(STORED) == [(records, records)]
     ledger = deployment.rows(LEDGER)
     assert all(length == reached == events for _, length, reached, events in ledger)
     assert sum(events for *_, events in ledger) == records
-
-
-async def members(deployment: Deployment, count: int) -> None:
-    """Returns once the ingest group is settled on so many members."""
-    group = f"{deployment.settings.topic_prefix}tally-ingest"
-    admin = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.kafka)
-    await admin.start()
-    try:
-        async with asyncio.timeout(60):
-            while await settled(admin, group) != count:
-                await asyncio.sleep(0.2)
-    finally:
-        await admin.close()
-
-
-async def settled(admin: AIOKafkaAdminClient, group: str) -> int:
-    """How many members hold partitions; 0 while they are being moved."""
-    (answer,) = await admin.describe_consumer_groups([group])
-    ((_error, _group, state, _kind, _protocol, found, *_),) = answer.groups
-    return len(found) if state == "Stable" else 0

@@ -15,24 +15,11 @@ from agents.store.migrations import migrate
 from agents.topics import TOPICS
 from tests.builders import moment
 from tests.deployments import Deployment
+from tests.same_bytes import SAME_IN_BOTH
 from tests.stories import october
 from tests.stories.test_looking import answer, tally
 
 pytestmark = pytest.mark.services
-
-SAME_IN_BOTH = {
-    "invoices": "SELECT number, customer, status, content_sha256, document FROM invoices FINAL ORDER BY number",
-    "lines": "SELECT document_id, line, record FROM invoice_lines FINAL ORDER BY document_id, line",
-    "numbers": "SELECT document_id, series, number, k_offset FROM finalisations FINAL ORDER BY number",
-    "closes": "SELECT customer, tick, revision, usage_rows, fingerprint, record FROM closes FINAL ORDER BY customer",
-    "frozen usage": "SELECT * FROM period_usage FINAL ORDER BY close_id, subscription, meter, period_start, grp, "
-    "shape, window_start, first_at, k_offset, k_partition",
-    "totals": "SELECT meter, meter_version, subject, pane, grp, events, invalid, total FROM pane_totals FINAL "
-    "WHERE events > 0 ORDER BY ALL",
-    "events": "SELECT * EXCEPT (flags) FROM events FINAL ORDER BY k_partition, inv_offset",
-    "customers": "SELECT customer, state, k_offset FROM customers FINAL ORDER BY customer",
-    "outcomes": "SELECT * FROM command_outcomes FINAL ORDER BY k_partition, k_offset",
-}
 
 
 @pytest.fixture

@@ -1,0 +1,117 @@
+"""One crash run from start to verdict: rebalances, storm, proof, replay from offset 0, negative control."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.settings import Settings
+from tests.crash.calm import rebalances, replayed
+from tests.crash.nursery import Nursery
+from tests.crash.proof import Proof
+from tests.crash.proxy import Proxy
+from tests.crash.sabotage import KINDS, sabotaged
+from tests.crash.size import Size
+from tests.crash.storm import Storm
+from tests.deployments import Deployment
+from tests.services import Services
+
+Told = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of a run. It is good if `differences` is empty."""
+
+    kills: int = 0
+    events: int = 0
+    checked: int = 0
+    redelivered: tuple[int, int] = (0, 0)
+    """Records that graceful rebalances delivered again, of how many."""
+    fewest: int = 0
+    """Deaths at the place that has the fewest."""
+    places: dict[str, int] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    zombies: int = 0
+    exits: dict[int, int] = field(default_factory=dict)
+    caught: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+
+async def run(
+    settings: Settings, services: Services, folder: Path, size: Size, *, seed: int, told: Told, sabotage: str = "",
+) -> Verdict:  # fmt: skip
+    """Runs on a deployment that has its topics and tables, and nothing else yet."""
+    verdict = Verdict()
+    deployment = Deployment(settings, folder)
+    try:
+        async with Nursery() as nursery, Proxy(settings.clickhouse, random.Random(seed)) as proxy:
+            storm = Storm(deployment, services, nursery, proxy, size, seed, folder)
+            await storm.begin()
+            verdict.redelivered = await rebalances(deployment, nursery, storm, told)
+            began, raged = time.monotonic(), Progress(told)
+            await storm.rage(raged.tell)
+            verdict.seconds = time.monotonic() - began
+            _note(verdict, storm, proxy)
+            proof = Proof(settings, storm.days, storm.customers)
+            try:
+                await _prove(verdict, proof, settings, nursery, deployment, storm, told, sabotage)
+            finally:
+                proof.close()
+    finally:
+        await deployment.close()
+    return verdict
+
+
+async def _prove(
+    verdict: Verdict, proof: Proof, settings: Settings, nursery: Nursery, deployment: Deployment, storm: Storm,
+    told: Told, sabotage: str,
+) -> None:  # fmt: skip
+    told("the calm after the storm: everything is counted again")
+    log = await proof.log()
+    if sabotage:
+        with sabotaged(settings, sabotage, storm.events // 2) as what:
+            told(f"sabotage: {what}")
+            verdict.differences += await asyncio.to_thread(proof.differences, log, told)
+        return
+    verdict.differences += await asyncio.to_thread(proof.differences, log, told)
+    verdict.checked = proof.checked
+    verdict.differences += await replayed(deployment, nursery, storm, told)
+    for kind in KINDS:
+        with sabotaged(settings, kind, storm.events // 2) as what:
+            found = await asyncio.to_thread(proof.differences, log)
+        if found:
+            verdict.caught.append(kind)
+            told(f"negative control: {what}: caught ({found[0]})")
+        else:
+            verdict.differences.append(f"negative control: {what} was not caught")
+
+
+def _note(verdict: Verdict, storm: Storm, proxy: Proxy) -> None:
+    verdict.kills, verdict.events, verdict.fewest = storm.planner.kills, storm.events, storm.planner.fewest()
+    verdict.places = {place: n for counts in storm.planner.places.values() for place, n in counts.items()}
+    verdict.others = {**storm.planner.others, "answers cut": proxy.cuts, "answers delayed": proxy.delays}
+    verdict.zombies, verdict.exits = storm.zombies, dict(storm.exits)
+    verdict.differences += storm.faults
+    for place in (*storm.planner.lacking("ingest"), *storm.planner.lacking("billing")):
+        verdict.differences.append(f"nobody died often enough at {place}")
+
+
+class Progress:
+    """One line every few seconds while the storm lasts."""
+
+    def __init__(self, told: Told) -> None:
+        self._told, self._began = told, time.monotonic()
+
+    def tell(self, storm: Storm) -> None:
+        """Where it stands."""
+        self._told(
+            f"{time.monotonic() - self._began:5.0f} s: {storm.planner.kills:,} kills, "
+            f"{storm.planner.fewest()} at the rarest place, {storm.zombies} zombies, {storm.events:,} events on "
+            f"{len(storm.days)} days"
+        )

@@ -1,0 +1,60 @@
+"""How long a crash run is: short for every test run, full for a release.
+
+The short run asks for no billing place in particular: `tests/stories/test_crash.py` dies at each of them anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A run ends once it has so many events and kills, and every place was died at `each_place` times."""
+
+    events: int
+    kills: int
+    each_place: int
+    each_billing_place: int
+    zombies: int
+    events_per_day: int
+    chunk: int
+    within_s: float
+    ingest_workers: int = 3
+    billing_workers: int = 2
+    pause_s: float = 0.25
+    calm_s: float = 3.0
+    settle_s: float = 60.0
+    life_s: float = 12.0
+    tell_every_s: float = 5.0
+    zombie_odds: float = 0.04
+    random_odds: float = 0.2
+
+
+SHORT = Size(
+    events=6_000,
+    kills=40,
+    each_place=1,
+    each_billing_place=0,
+    zombies=1,
+    events_per_day=1_500,
+    chunk=50,
+    within_s=90,
+    billing_workers=1,
+    pause_s=0.2,
+    calm_s=4.0,
+    life_s=12.0,
+    zombie_odds=0.1,
+    random_odds=0.15,
+)
+FULL = Size(
+    events=2_000_000,
+    kills=1_000,
+    each_place=10,
+    each_billing_place=10,
+    zombies=10,
+    events_per_day=50_000,
+    chunk=1_000,
+    within_s=2_400,
+)
+SIZES = {"short": SHORT, "full": FULL}
