@@ -22,6 +22,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "usage-event": ("usage.events", "schemas.usage_event:UsageEvent"),
     "usage-correction": ("usage.events", "schemas.usage_event:CorrectionPayload"),
     "dead-letter-resolution": ("usage.dead-letters", "schemas.resolution:Resolution"),
+    "epoch": ("usage.epochs", "schemas.epoch:Epoch"),
     "tick": ("billing.ticks", "schemas.tick:Tick"),
     "attribution": ("billing.attributions", "schemas.command:Attribution"),
     "catalogue-entry": ("billing.catalogue", "schemas.catalogue_entry:ENTRY"),

@@ -50,10 +50,6 @@ class PlaceLost(Exception):
     """A batch does not follow what was delivered before it, and asking the ledger again did not help."""
 
 
-class PartitionStopped(Exception):
-    """A partition cannot go on, for a reason that an operator must see; the others do."""
-
-
 @dataclass(slots=True)
 class _Partition:
     """Where one partition stands: what was taken, and what is stored."""
@@ -269,6 +265,8 @@ class TallyApp(faust.App):
     def __init__(self, name: str, settings: Settings) -> None:
         self.settings = settings
         self.deliveries: dict[str, Delivery] = {}
+        self.shifts: dict[TP, int] = {}
+        """Position minus the broker's offset, where it is not 0: the log was adopted (`agents.epochs`)."""
         self._closing: list[Callable[[], Awaitable[None]]] = []
         self._placement = 0
         self._placing = asyncio.Lock()

@@ -14,18 +14,21 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
+from faust.types import TP
 
 from agents import telemetry
 from agents.clock import first_tick
 from agents.crash_points import CrashPoint, Step
-from agents.delivery import PartitionStopped, TallyApp
-from agents.ledger import Ledger, LedgerRow, record_hash
+from agents.delivery import TallyApp
+from agents.epochs import bridged, fault_of
+from agents.ledger import Ledger, LedgerRow
 from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
 from agents.store.usage import Encoded, UsageStore, encoded
 from agents.topics import DEAD_LETTERS, USAGE_EVENTS, KafkaUnavailable
 from pipeline.usage_block import Events, UsageBlock, judge
 from schemas.dead_letter import DeadLetter
+from schemas.epoch import Epoch
 
 log = logging.getLogger(__name__)
 
@@ -68,40 +71,29 @@ class Ingester:
         self._wall_clock: bool | None = None
         self._crash = crash
         self._ends: dict[int, LedgerRow] = {}
+        self.epochs: Mapping[int, Epoch] = {}
+        self.stopped: dict[int, str] = {}
+        """Partitions that cannot go on, and why."""
 
     async def resume(self, partitions: Sequence[int]) -> Mapping[int, int]:
         """Where the ledger ends; without the partitions whose log is not the one that the ledger describes."""
         ends = await asyncio.to_thread(self._ledger.ends, USAGE_EVENTS, partitions)
-        self._ends = {}
+        self.epochs = await self._logs.epochs()
+        self._ends, self.stopped = {}, {}
         for partition, row in ends.items():
-            try:
-                await self._check_same_log(partition, row)
-            except PartitionStopped as error:
-                log.critical("partition stopped, the others go on: %s", error)
-            else:
-                self._ends[partition] = row
+            if fault := await fault_of(self._logs, row, self.epochs.get(partition)):
+                self.stopped[partition] = fault
+                log.critical("partition stopped, the others go on: %s; tally topics adopt goes on without it", fault)
+                continue
+            bridge = bridged(row, self.epochs.get(partition))
+            if bridge is not None:
+                await asyncio.to_thread(self._ledger.append, [bridge])
+            self._ends[partition] = bridge or row
         return {partition: row.next_offset for partition, row in self._ends.items()}
 
-    async def _check_same_log(self, partition: int, row: LedgerRow) -> None:
-        begins, ends = await self._logs.bounds(USAGE_EVENTS)
-        if row.next_offset > ends[partition]:
-            raise PartitionStopped(
-                f"{USAGE_EVENTS}/{partition}: the log ends at {ends[partition]} but {row.next_offset} is stored: "
-                "it was truncated or re-created"
-            )
-        if begins[partition] > row.next_offset:
-            raise PartitionStopped(
-                f"{USAGE_EVENTS}/{partition}: offsets {row.next_offset} to {begins[partition] - 1} are gone: retention "
-                "removed them before they were stored"
-            )
-        if not row.next_offset or begins[partition] > row.next_offset - 1 or not row.last_hash:
-            return
-        last = await self._logs.read(USAGE_EVENTS, partition, row.next_offset - 1, row.next_offset)
-        if last and record_hash(last[0].key, last[0].value) != row.last_hash:
-            raise PartitionStopped(
-                f"{USAGE_EVENTS}/{partition}: the record at {row.next_offset - 1} is not the one that was stored: the "
-                "topic was re-created"
-            )
+    async def was_adopted(self) -> bool:
+        """Whether a partition that stopped may go on: somebody began an epoch."""
+        return bool(self.stopped) and await self._logs.epochs() != self.epochs
 
     async def prepare(self, batches: Sequence[RecordBatch]) -> Prepared:
         """The verdicts on batches, and their events as they will be sent; nothing is stored yet."""
@@ -170,5 +162,17 @@ def _count(stored: Prepared) -> None:
 
 
 def attach(app: TallyApp, ingester: Ingester) -> None:
-    """Runs the ingester on usage.events."""
-    app.deliver(USAGE_EVENTS, process=ingester.store, resume=ingester.resume, prepare=ingester.prepare)
+    """Runs the ingester on usage.events; partitions that stopped are placed again when they were adopted."""
+    topic = app.settings.topic_prefix + USAGE_EVENTS
+
+    async def resume(partitions: Sequence[int]) -> Mapping[int, int]:
+        positions = await ingester.resume(partitions)
+        app.shifts.update({TP(topic, partition): epoch.shift for partition, epoch in ingester.epochs.items()})
+        return positions
+
+    async def look() -> None:
+        if await ingester.was_adopted():
+            app.place_soon()
+
+    app.deliver(USAGE_EVENTS, process=ingester.store, resume=resume, prepare=ingester.prepare)
+    app.repeat("epochs", 1.0, look)

@@ -101,6 +101,15 @@ class Ledger:
         }
         return {partition: found.get(partition, LedgerRow(topic, partition, 0, 0)) for partition in partitions}
 
+    def marks(self, topic: str, partition: int, limit: int) -> list[tuple[int, int]]:
+        """`next_offset` and hash of the last record of rows of a partition, the newest first."""
+        return [(row[0], row[1]) for row in self._db.tuples(
+            "SELECT next_offset, any(last_hash) FROM ledger FINAL WHERE topic = {topic:String} "
+            "AND k_partition = {partition:UInt16} AND last_hash != 0 GROUP BY next_offset ORDER BY next_offset DESC "
+            "LIMIT {limit:UInt32}",
+            {"topic": topic, "partition": partition, "limit": limit},
+        )]  # fmt: skip
+
     def coverage(self, topic: str) -> Mapping[int, int]:
         """Partition -> contiguous `next_offset`."""
         return dict(self._db.tuples(query_text("coverage"), {"topic": topic}))

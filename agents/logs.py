@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -13,8 +13,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.partitioner import murmur2
 
+from agents.epochs import EpochLog
 from agents.settings import Settings
-from agents.topics import KafkaRefused, KafkaUnavailable, TopicMissing
+from agents.topics import USAGE_EVENTS, KafkaRefused, KafkaUnavailable, TopicMissing
+from schemas.epoch import Epoch
 
 IDLE_MS = 300
 
@@ -46,6 +48,7 @@ class Logs:
         # One reader is shared: its assignment and its seeks belong together.
         self._reading = asyncio.Lock()
         self._counts: dict[str, int] = {}
+        self._epochs = EpochLog(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,7 +97,7 @@ class Logs:
             stored = await sent
         except KafkaError as error:
             raise KafkaUnavailable(f"Kafka at {self._settings.kafka}: {error}") from error
-        return stored.partition, stored.offset
+        return stored.partition, stored.offset + await self._shift(topic, stored.partition)
 
     async def send(
         self,
@@ -160,7 +163,22 @@ class Logs:
                 ends = await reader.end_offsets(parts)
             except KafkaError as error:
                 raise KafkaUnavailable(f"Kafka at {self._settings.kafka}: {error}") from error
-        return tuple(begins[p] for p in parts), tuple(ends[p] for p in parts)
+        shifts = [await self._shift(topic, part.partition) for part in parts]
+        return (
+            tuple(begins[part] + shift for part, shift in zip(parts, shifts, strict=True)),
+            tuple(ends[part] + shift for part, shift in zip(parts, shifts, strict=True)),
+        )
+
+    async def epochs(self) -> Mapping[int, Epoch]:
+        """Which log the positions of each partition of usage.events lie in; without partitions that never changed."""
+        return await self._epochs.current()
+
+    async def _shift(self, topic: str, partition: int) -> int:
+        """A position minus the broker's offset: 0, unless a log was truncated or re-created and adopted."""
+        if topic != USAGE_EVENTS:
+            return 0
+        epoch = (await self.epochs()).get(partition)
+        return epoch.shift if epoch is not None else 0
 
     async def read(self, topic: str, partition: int, start: int, end: int) -> list[LogRecord]:
         """The records of `[start, end)` of a partition; offsets without a record are left out."""
@@ -172,17 +190,20 @@ class Logs:
     async def stream(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[LogRecord]:
         """Like `read`, one by one. The reader is busy until the last one is taken."""
         part = TopicPartition(self._settings.topic_prefix + topic, partition)
+        shift = await self._shift(topic, partition)
+        if start < shift:
+            raise KafkaRefused(f"{part.topic}:{partition}: position {start} lies before the log that was adopted")
         async with self._reading:
             reader = await self._open_reader()
             reader.assign([part])
-            reader.seek(part, start)
+            reader.seek(part, start - shift)
             try:
-                position = start
-                while position < end:
+                position = start - shift
+                while position < end - shift:
                     for record in await _fetched(reader, part, position):
-                        if record.offset >= end:
+                        if record.offset >= end - shift:
                             return
-                        yield _record(record)
+                        yield _record(record, shift)
                     # A trailing transaction marker has an offset but no record; the position moves past it.
                     position = await reader.position(part)
             finally:
@@ -191,6 +212,7 @@ class Logs:
     async def follow(self, topic: str, starts: Sequence[int]) -> AsyncGenerator[LogRecord, None]:
         """All records from given offsets on, as they come; ends only when the caller stops."""
         parts = [TopicPartition(self._settings.topic_prefix + topic, p) for p in range(len(starts))]
+        shifts = [await self._shift(topic, part.partition) for part in parts]
         reader = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka,
             enable_auto_commit=False,
@@ -201,9 +223,9 @@ class Logs:
         try:
             reader.assign(parts)
             for part, start in zip(parts, starts, strict=True):
-                reader.seek(part, start)
+                reader.seek(part, max(0, start - shifts[part.partition]))
             async for record in reader:
-                yield _record(record)
+                yield _record(record, shifts[record.partition])
         finally:
             await reader.stop()
 
@@ -223,10 +245,9 @@ class Logs:
         return self._reader
 
 
-def _record(record: Any) -> LogRecord:
-    return LogRecord(
-        record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers or ())
-    )
+def _record(record: Any, shift: int) -> LogRecord:
+    headers = tuple(record.headers or ())
+    return LogRecord(record.partition, record.offset + shift, record.timestamp, record.key, record.value, headers)
 
 
 async def _fetched(reader: AIOKafkaConsumer, part: TopicPartition, position: int) -> Sequence[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -45,6 +45,17 @@ class RecordBatch:
             self.keys[start:],
             self.headers[start:],
             self.values[start:],
+        )
+
+    def moved(self, by: int) -> RecordBatch:
+        """The same records at later positions; the batch itself if `by` is 0."""
+        if not by:
+            return self
+        return replace(
+            self,
+            first_offset=self.first_offset + by,
+            next_offset=self.next_offset + by,
+            offsets=[offset + by for offset in self.offsets],
         )
 
 

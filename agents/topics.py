@@ -53,6 +53,7 @@ class Topic:
 
 USAGE_EVENTS = "usage.events"
 DEAD_LETTERS = "usage.dead-letters"
+EPOCHS = "usage.epochs"
 TICKS = "billing.ticks"
 ATTRIBUTIONS = "billing.attributions"
 CATALOGUE = "billing.catalogue"
@@ -76,6 +77,7 @@ TOPICS: tuple[Topic, ...] = (
         broker_time=True,
         record_max=RECORD_MAX + HEADERS_MAX,
     ),
+    Topic(EPOCHS, "none", 1, "which log the positions of a partition of usage.events lie in", broker_time=True),
     Topic(TICKS, "none", 1, "billing time: number, time, vector", broker_time=True),
     Topic(ATTRIBUTIONS, "subject", 1, "subject to customer, effective-dated", broker_time=True),
     Topic(CATALOGUE, "kind/name@version", 1, "versions of meters and plans", compacted=True, broker_time=True),

@@ -190,11 +190,12 @@ class BatchConsumer(driver.Consumer):
                 # Flow stops for a rebalance, which ends with a new placement: what is dropped here is read again.
                 if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
                     return
-                yield tp, _message(tp, batch, generation, fetched.placement)
+                yield tp, _message(tp, batch.moved(self.app.shifts.get(tp, 0)), generation, fetched.placement)
 
     async def place(self, positions: Mapping[TP, int], placement: int) -> None:
         """Moves partitions to positions and lets them flow; batches fetched from now on carry `placement`."""
-        await self._thread.place(positions, placement)
+        shifts = self.app.shifts
+        await self._thread.place({tp: offset - shifts.get(tp, 0) for tp, offset in positions.items()}, placement)
         self.resume_partitions(set(positions))
 
     # Positions are the deliveries' business: nothing is tracked per message.
@@ -215,7 +216,8 @@ class BatchConsumer(driver.Consumer):
         return [tp for tp in self.app.stored_offsets() if topics is None or tp in topics or tp.topic in topics]
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self.app.stored_offsets().get(tp)
+        position = self.app.stored_offsets().get(tp)
+        return None if position is None else max(0, position - self.app.shifts.get(tp, 0))
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         # Committed offsets show lag and decide nothing: they follow the ledger, back too after a restored backup.

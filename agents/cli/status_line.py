@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from agents.cli.health import Section
 from agents.cli.reading import Reading, reading
 from agents.clock import moment, wall_time
+from agents.epochs import faults
 from agents.settings import Settings
 from agents.topics import ATTRIBUTIONS, COMMANDS, FINALISATIONS, PERIODS, TICKS, USAGE_EVENTS
 from pipeline.runs import bill
@@ -38,6 +39,8 @@ class Lag:
     """Partitions in whose ledger a range is missing."""
     oldest: datetime | None
     """Broker time of the oldest record that is not stored; None if there is none."""
+    stopped: Mapping[int, str] = field(default_factory=dict)
+    """Partitions whose log is not the one that was stored, and what is missing."""
 
     @property
     def behind(self) -> dict[int, int]:
@@ -108,13 +111,14 @@ async def _lag(readers: Reading, topic: str, gaps: Mapping[tuple[str, int], int]
     ends = await readers.logs.end_offsets(topic)
     coverage = readers.billing.coverage(topic)
     covered = tuple(coverage.get(partition, 0) for partition in range(len(ends)))
+    stopped = await faults(readers.logs, readers.ledger) if topic == USAGE_EVENTS else {}
     oldest: list[int] = []
     for partition, (end, done) in enumerate(zip(ends, covered, strict=True)):
-        if end > done:
+        if end > done and partition not in stopped:
             # A record is looked for, not read in full: offsets of transaction markers hold none.
             oldest += [record.timestamp_ms for record in await readers.logs.read(topic, partition, done, done + 1)]
     missing = tuple(partition for partition in range(len(ends)) if (topic, partition) in gaps)
-    return Lag(topic, ends, covered, missing, moment(min(oldest)) if oldest else None)
+    return Lag(topic, ends, covered, missing, moment(min(oldest)) if oldest else None, stopped)
 
 
 async def _sealed_to(readers: Reading, tick: Tick | None, covered: tuple[int, ...]) -> datetime | None:
@@ -142,15 +146,18 @@ def clock_section(seen: Seen, limit: timedelta) -> Section:
 
 def lag_section(seen: Seen) -> Section:
     """Per log: how far it is stored, and how long the oldest record that is not has waited."""
-    stuck = [lag for lag in seen.lags if lag.gaps or (lag.oldest and seen.at - lag.oldest > STUCK_AFTER)]
+    stopped = [lag for lag in seen.lags if lag.stopped]
+    stuck = [lag for lag in seen.lags if lag.gaps or lag.stopped or (lag.oldest and seen.at - lag.oldest > STUCK_AFTER)]
     columns = ("log", ">partitions", ">end", ">stored", ">lag", ">oldest waits", "behind")
     rows = tuple(_lag_row(lag, seen.at) for lag in seen.lags)
-    return Section("lag", not stuck, columns, rows, "tally up --workers" if stuck else "")
+    help = "tally topics adopt --dry-run" if stopped else "tally up --workers"
+    return Section("lag", not stuck, columns, rows, help if stuck else "")
 
 
 def _lag_row(lag: Lag, at: datetime) -> tuple[object, ...]:
     behind = [f"{partition}: {count:,}" for partition, count in lag.behind.items()]
     behind += [f"{partition}: a range is missing" for partition in lag.gaps]
+    behind += [f"stopped: {fault}" for fault in lag.stopped.values()]
     waits = "" if lag.oldest is None else f"{max(0, (at - lag.oldest).total_seconds()):,.0f} s"
     total = sum(lag.behind.values())
     return (lag.topic, len(lag.ends), f"{sum(lag.ends):,}", f"{sum(lag.covered):,}", f"{total:,}", waits,

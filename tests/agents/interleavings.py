@@ -48,6 +48,10 @@ class LogsInMemory:
         """All of it can be read."""
         return (0,), (self._log.next_offset,)
 
+    async def epochs(self) -> dict[int, Any]:
+        """It was never another log."""
+        return {}
+
     async def read(self, topic: str, partition: int, start: int, end: int) -> list[Any]:
         """None: that the log is the same is not what is tested here."""
         return []

@@ -25,6 +25,7 @@ def test_the_table_is_that_of_the_contract() -> None:
     assert {topic.name: (wanted_partitions(topic, SETTINGS), topic.retention_ms // DAY_MS) for topic in TOPICS} == {
         "usage.events": (8, 400),
         "usage.dead-letters": (8, 400),
+        "usage.epochs": (1, -1),
         "billing.ticks": (1, -1),
         "billing.attributions": (1, -1),
         "billing.catalogue": (1, -1),

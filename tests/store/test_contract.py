@@ -21,8 +21,10 @@ pytestmark = pytest.mark.services
 
 WRITES = 40
 BROKER_MS = 1_793_701_000_000
-EVENTS = "SELECT type, subject, toUnixTimestamp64Milli(ts), source, id, k_epoch, k_partition, bitNot(inv_offset), data " \
-         "FROM events FINAL"  # fmt: skip
+EVENTS = """
+SELECT type, subject, toUnixTimestamp64Milli(ts), source, id, k_epoch, k_partition, bitNot(inv_offset), data
+FROM events FINAL
+"""
 
 
 def records(rnd: random.Random) -> Sequence[bytes]:
