@@ -17,6 +17,7 @@ from agents import (
 )
 from agents.attributions import Attributor
 from agents.auditor import Auditor
+from agents.breaker import Breaker
 from agents.catalogue import CatalogueLog
 from agents.collector import Collector
 from agents.dead_letters import Resolver
@@ -65,7 +66,7 @@ def create_ingest_app(settings: Settings) -> TallyApp:
     # Each actor has its own connection: a connection is not shared between calls that run at the same time.
     ledger = Ledger(Connection(settings))
     usage = UsageStore(Connection(settings))
-    judge = Ingester(logs, usage, ledger, app.crash)
+    judge = Ingester(logs, usage, ledger, app.crash, Breaker(stops=settings.flood_stops))
     ingester.attach(app, judge)
     totals = Connection(settings)
     catalogue = CatalogueLog(logs)

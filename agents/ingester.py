@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents import telemetry
+from agents.breaker import Breaker
 from agents.clock import first_tick
 from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
@@ -66,11 +67,14 @@ def prepared(batches: Sequence[RecordBatch], *, wall_clock: bool) -> Prepared:
 class Ingester:
     """Judges and stores record batches, and knows where each partition stands."""
 
-    def __init__(self, logs: Logs, usage: UsageStore, ledger: Ledger, crash: CrashPoint) -> None:
+    def __init__(
+        self, logs: Logs, usage: UsageStore, ledger: Ledger, crash: CrashPoint, breaker: Breaker | None = None
+    ) -> None:
         self._logs, self._usage, self._ledger = logs, usage, ledger
         self._wall_clock: bool | None = None
         self._crash = crash
         self._ends: dict[int, LedgerRow] = {}
+        self.breaker, self._checked = breaker or Breaker(), Prepared((), UsageBlock(), ())
         self.epochs: Mapping[int, Epoch] = {}
         self.stopped: dict[int, str] = {}
         """Partitions that cannot go on, and why."""
@@ -103,7 +107,14 @@ class Ingester:
         return await asyncio.to_thread(prepared, batches, wall_clock=wall_clock)
 
     async def store(self, ready: Prepared) -> None:
-        """One cycle. When it returns, everything that was prepared is stored and in the ledger."""
+        """One cycle. When it returns, everything that was prepared is stored and in the ledger.
+
+        Raises TooManyRefused before anything is stored.
+        """
+        if ready is not self._checked:  # a store that was away is asked again with the same
+            accepted = sum(found.counts["events"] + found.counts["corrections"] for found in ready.ranges)
+            self.breaker.check(accepted, ready.rest.dead_letters)
+            self._checked = ready
         with self._crash.around(Step.EVENTS):
             if ready.events:
                 await asyncio.to_thread(self._usage.insert_encoded, ready.events)

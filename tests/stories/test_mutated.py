@@ -52,7 +52,7 @@ def damaged(rnd: random.Random, count: int) -> list[Record]:
 async def test_every_damaged_message_ends_as_event_correction_or_dead_letter_and_no_neighbour_is_skipped(
     deployment: Deployment,
 ) -> None:
-    worker = deployment.worker("ingest")
+    worker = deployment.worker("ingest", flood_stops=False)
     await deployment.begin(october.BEGINS)
     rnd, neighbours = random.Random(7), 0
     partitions = await deployment.logs.partitions("usage.events")
