@@ -33,7 +33,7 @@ async def rebalances(
         while len(lives) > count:
             leaving = lives.pop(0)
             leaving.signal(signal.SIGTERM)
-            assert await leaving.ended == 0, f"a worker that was asked to stop ended with {leaving.exit_code}"
+            assert await leaving.death() == 0, f"a worker that was asked to stop ended with {leaving.exit_code}"
         await members(deployment, count)
     await load
     await deployment.stored()
@@ -41,7 +41,7 @@ async def rebalances(
     again = deployment.rows(LENGTH)[0][0] - records
     for life in lives:
         life.signal(signal.SIGTERM)
-        await life.ended
+        await life.death()
     told(f"rebalances 1, 4, 2: {records:,} records, {again} delivered again")
     return again, records
 

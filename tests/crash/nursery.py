@@ -44,6 +44,10 @@ class Life:
         os.kill(self.pid, number)
         return True
 
+    async def death(self) -> int:
+        """Its exit code, once it has died. Who stops waiting does not end the wait of others."""
+        return await asyncio.shield(self.ended)
+
     async def end(self, within_s: float) -> int | None:
         """Its exit code if it dies within a limit; None if it lives on."""
         try:
@@ -54,7 +58,7 @@ class Life:
     async def kill(self) -> bool:
         """SIGKILL; whether that is what it died of."""
         killed = self.signal(signal.SIGKILL)
-        await self.ended
+        await self.death()
         return killed
 
 

@@ -76,7 +76,7 @@ class Storm:
         self._plan_version = (await CatalogueLog(deployment.logs).newest()).newest_plans["daily"]
         self.customers = [(customer, 0) for customer in usage.CUSTOMERS]
         worker.signal(signal.SIGTERM)
-        await worker.ended
+        await worker.death()
 
     async def publish_day(self) -> Day:
         """One more day: its records, a newcomer's command, its tick. Returns once the broker has all of it."""
@@ -218,10 +218,10 @@ class Storm:
         while True:
             life = await self._start(kind, instance, instance=instance)
             try:
-                self._count(await life.ended, CALM)
+                self._count(await life.death(), CALM)
             except asyncio.CancelledError:
                 life.signal(signal.SIGTERM)
-                await life.ended
+                await life.death()
                 raise
 
     async def _killed_at_a_place(self, kind: str, instance: str) -> None:
@@ -244,7 +244,7 @@ class Storm:
             return
         if code is None:
             life.signal(signal.SIGTERM)
-        self._count(await life.ended, CALM)
+        self._count(await life.death(), CALM)
 
     async def _zombie(self, kind: str, instance: str) -> None:
         """Stopped in the middle of something, replaced under its name, woken up late."""
