@@ -19,7 +19,7 @@ from agents.store.memory import Memory, MemoryLedger, MemoryUsageStore
 from agents.topics import USAGE_EVENTS
 
 PARTITION = 0
-LIVES = 6
+LIVES = 4
 """So many workers are started at most while the log is stored; after them, one lives to the end."""
 
 
@@ -118,7 +118,7 @@ async def play(seed: int, log: RecordBatch) -> Memory:
     memory = Memory()
     lives = [Life(memory, log, rnd)]
     for _ in range(rnd.randint(0, LIVES)):
-        for _ in range(rnd.randint(0, 14)):
+        for _ in range(rnd.randint(0, 12)):
             life = rnd.choice(lives)
             if not await life.turn():
                 lives.remove(life)

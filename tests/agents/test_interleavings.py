@@ -13,7 +13,7 @@ from tests.agents.interleavings import PARTITION, TOPIC, in_turns, play, rows_be
 from tests.builders import event, retraction
 
 INTERLEAVINGS = 10_000
-RECORDS = 14
+RECORDS = 10
 
 
 def made(seed: int) -> tuple[RecordBatch, list[str]]:

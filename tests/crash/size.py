@@ -24,7 +24,7 @@ class Size:
     billing_workers: int = 2
     pause_s: float = 0.25
     calm_s: float = 3.0
-    settle_s: float = 60.0
+    settle_s: float = 180.0
     life_s: float = 12.0
     tell_every_s: float = 5.0
     zombie_odds: float = 0.04
@@ -39,7 +39,7 @@ SHORT = Size(
     zombies=1,
     events_per_day=1_500,
     chunk=50,
-    within_s=90,
+    within_s=300,
     billing_workers=1,
     pause_s=0.2,
     calm_s=4.0,

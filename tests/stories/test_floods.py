@@ -16,10 +16,8 @@ FAILED = 70
 
 def broken(count: int, *sources: str) -> list[Record]:
     """Events without a readable time, the sources in turn."""
-    return [
-        event("a", "2026-10-05 10:00", source=sources[number % len(sources)], time="yesterday")
-        for number in range(count)
-    ]
+    readable = [event("a", "2026-10-05 10:00", source=sources[number % len(sources)]) for number in range(count)]
+    return [(key, value.replace(b"2026-10-05T10:00:00+00:00", b"yesterday")) for key, value in readable]
 
 
 async def test_one_sources_flood_alerts_and_three_sources_stop_the_worker(deployment: Deployment) -> None:
