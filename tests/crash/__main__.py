@@ -24,15 +24,19 @@ def main() -> int:
     """Parses the command line and runs."""
     parser = argparse.ArgumentParser(prog="make crash", description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--part", type=float, default=1.0, help="only so much of it: 0.1 is a tenth")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats the draws, not the interleaving")
     parser.add_argument("--sabotage", choices=[*KINDS], default="", help="damage a row before the proof: must fail")
     asked = parser.parse_args()
-    told(f"crash run, size {asked.size}, seed {asked.seed}; Kafka and ClickHouse are started for it alone")
+    told(
+        f"crash run, {asked.part:.0%} of size {asked.size}, seed {asked.seed}; "
+        "Kafka and ClickHouse are started for it alone"
+    )
     services = start_services()
     try:
         folder = Path(tempfile.mkdtemp(prefix="tally-crash-"))
         told(f"logs of the workers: {folder}")
-        verdict = asyncio.run(play(services, folder, SIZES[asked.size], asked.seed, asked.sabotage))
+        verdict = asyncio.run(play(services, folder, SIZES[asked.size].part(asked.part), asked.seed, asked.sabotage))
     finally:
         services.end()
     return report(verdict, asked.sabotage)

@@ -5,7 +5,7 @@ The short run asks for no billing place in particular: `tests/stories/test_crash
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,13 @@ class Size:
     tell_every_s: float = 5.0
     zombie_odds: float = 0.04
     random_odds: float = 0.2
+
+    def part(self, fraction: float) -> Size:
+        """The same run, but only so much of it; every place at least once."""
+        scaled = {name: max(1, round(getattr(self, name) * fraction)) for name in (
+            "events", "kills", "each_place", "each_billing_place", "zombies", "events_per_day",
+        ) if getattr(self, name)}  # fmt: skip
+        return replace(self, **scaled)
 
 
 SHORT = Size(
