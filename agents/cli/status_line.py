@@ -157,7 +157,7 @@ def lag_section(seen: Seen) -> Section:
 def _lag_row(lag: Lag, at: datetime) -> tuple[object, ...]:
     behind = [f"{partition}: {count:,}" for partition, count in lag.behind.items()]
     behind += [f"{partition}: a range is missing" for partition in lag.gaps]
-    behind += [f"stopped: {fault}" for fault in lag.stopped.values()]
+    behind += [f"stopped, see tally topics adopt: {fault}" for fault in lag.stopped.values()]
     waits = "" if lag.oldest is None else f"{max(0, (at - lag.oldest).total_seconds()):,.0f} s"
     total = sum(lag.behind.values())
     return (lag.topic, len(lag.ends), f"{sum(lag.ends):,}", f"{sum(lag.covered):,}", f"{total:,}", waits,
