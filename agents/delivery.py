@@ -91,7 +91,7 @@ class Delivery(Service):
     async def put(self, batch: RecordBatch, placement: int) -> None:
         """Takes a batch in turn; waits while too much is pending. Drops what was fetched under another placement."""
         if placement != self._placement:
-            return
+            return self.account.drops(len(batch))
         place = self._partitions.get(batch.partition)
         if place is None:
             return
@@ -103,7 +103,7 @@ class Delivery(Service):
         async with self._changed:
             await self._changed.wait_for(lambda: self._rows < self._pending_rows or placement != self._placement)
             if placement != self._placement:
-                return
+                return self.account.drops(len(batch))
             if not self._waiting:
                 self._since = time.monotonic()
             self._waiting.append(batch)

@@ -1,12 +1,15 @@
-"""Tokens and events from the command line."""
+"""Tokens, events and probes from the command line."""
 
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from agents.cli.health import _probed
 from tests.cli.test_frame import ROOT, run
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/test", "type": "llm.request", "subject": "acme/key-1",
@@ -55,3 +58,27 @@ def test_an_event_is_checked_against_catalogue_files_without_any_service(tmp_pat
         "requests": "1", "tokens_in": "5", "tokens_out": None,
     }  # fmt: skip
     assert (refused["verdict"], refused["reason"]) == ("refused", "invalid_time")
+
+
+class _Probes(BaseHTTPRequestHandler):
+    ready = (200, "ready")
+
+    def do_GET(self) -> None:
+        status, said = (200, "live") if self.path == "/livez" else self.ready
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(f"{said}\n".encode())
+
+    def log_message(self, format: str, *_: object) -> None:
+        """Nothing on the terminal."""
+
+
+def test_the_status_tells_what_a_worker_says_of_itself() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Probes) as server:
+        threading.Thread(target=server.serve_forever).start()
+        port = server.server_address[1]
+        assert _probed(port) == "live and ready"
+        _Probes.ready = (503, "clickhouse: no answer within 5 s\nkafka: too")
+        assert _probed(port) == "clickhouse: no answer within 5 s"
+        server.shutdown()
+    assert _probed(port) == "its probes do not answer"
