@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import redirect_stderr, redirect_stdout
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from agents.cli.frame import ClearMessages, build
+from tests.deployments import Deployment, environment
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,30 @@ class Tally:
         """A file in the folder where commands run."""
         (self.folder / name).write_text(text, encoding="utf-8")
         return name
+
+
+async def tally(deployment: Deployment, *arguments: str) -> Done:
+    """A command on a deployment, in this process."""
+    with _environment_of(deployment):
+        return await asyncio.to_thread(_run, arguments)
+
+
+async def answer(deployment: Deployment, *arguments: str, code: int = 0) -> Any:
+    """What a command says with --json, once its exit code is as expected."""
+    done = await tally(deployment, *arguments, "--json")
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def _environment_of(deployment: Deployment) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(environment(deployment.settings))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _run(arguments: tuple[str, ...]) -> Done:

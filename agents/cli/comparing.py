@@ -21,6 +21,7 @@ from agents.topics import (
     TICKS,
     USAGE_EVENTS,
 )
+from pipeline.positions import Lost
 from pipeline.reconciliation import PartitionAccount, differences
 from schemas.period import Period
 from schemas.tick import USAGE
@@ -58,6 +59,8 @@ class Compared:
     dead: dict[str, int] = field(default_factory=dict)
     panes: dict[str, int] = field(default_factory=dict)
     deep: Recounted | None = None
+    lost: tuple[Lost, ...] = ()
+    """Rows that the log has and no table: what a repair stores again."""
     differences: list[str] = field(default_factory=list)
 
 
@@ -101,6 +104,7 @@ async def _usage(readers: Reading, screen: Screen, extent: Extent, found: Compar
     found.dead = readers.reconciliation.dead_letters_by_reason(USAGE_EVENTS)
     found.differences += [said for account in found.accounts for said in differences(account)]
     lost = [row for row in readers.positions.lost(extent.covered) if row.offset >= extent.starts[row.partition]]
+    found.lost = tuple(lost)
     for row in lost[:NAMED]:
         found.differences.append(
             f"{USAGE_EVENTS}/{row.partition}/{row.offset}: the log holds {row.what} {row.source} {row.id}"

@@ -9,9 +9,13 @@ import typer
 from agents.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agents.cli.comparing import Compared
+    from agents.cli.reading import Reading
     from agents.cli.screen import Screen
     from agents.settings import Settings
+    from pipeline.positions import Lost
     from pipeline.reconciliation import PartitionAccount
     from schemas.period import Period
 
@@ -34,6 +38,9 @@ def reconcile(
     deep: Annotated[
         bool, typer.Option("--deep", help="Read the log again, by other code, and compare each record with its row.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Store lost rows again from the log, seal their panes, and compare anew.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add up every record: what producers sent is what was counted, a copy, a correction, refused or a control.
@@ -47,10 +54,12 @@ def reconcile(
     from agents.settings import load
 
     within = span_of(period, "--period") if period else None
-    asyncio.run(_reconcile(load(), topic=topic, period=within, deep=deep, as_json=as_json))
+    asyncio.run(_reconcile(load(), topic=topic, period=within, deep=deep, repair=repair, as_json=as_json))
 
 
-async def _reconcile(settings: Settings, *, topic: str, period: Period | None, deep: bool, as_json: bool) -> None:
+async def _reconcile(
+    settings: Settings, *, topic: str, period: Period | None, deep: bool, repair: bool, as_json: bool
+) -> None:
     from agents.cli.comparing import compare
     from agents.cli.failures import ProofFailed
     from agents.cli.reading import reading
@@ -59,12 +68,26 @@ async def _reconcile(settings: Settings, *, topic: str, period: Period | None, d
     screen = Screen(json_only=as_json)
     async with reading(settings) as readers:
         found = await compare(readers, screen, topic=topic, period=period, deep=deep)
+        if repair and found.lost:
+            await _repair(readers, screen, found.lost)
+            found = await compare(readers, screen, topic=topic, period=period, deep=deep)
     if as_json:
         screen.document(_document(found))
     else:
         _show(screen, found)
     if found.differences:
         raise ProofFailed("it does not add up:\n  " + "\n  ".join(found.differences))
+
+
+async def _repair(readers: Reading, screen: Screen, lost: Sequence[Lost]) -> None:
+    from agents.repair import Repair
+    from agents.store.usage import UsageStore
+
+    with screen.wait("storing lost rows again", len(lost), "rows") as wait:
+        repair = Repair(readers.logs, UsageStore(readers.connection), readers.totals, readers.catalogue)
+        done = await repair.repair(lost)
+        wait.to(done.rows)
+    screen.say(f"{done.rows:,} rows are stored again; {done.panes:,} panes are sealed again.")
 
 
 def _document(found: Compared) -> dict[str, object]:

@@ -12,9 +12,9 @@ from agents.store.dead_letters import DeadLetterStore, StoredLetter
 from agents.topics import DEAD_LETTERS
 from pipeline.mending import mended
 from schemas.resolution import LogPosition
+from tests.command_line import answer, tally
 from tests.deployments import Deployment
 from tests.stories.test_identity import begun, billed, event
-from tests.stories.test_looking import answer, tally
 
 pytestmark = pytest.mark.services
 

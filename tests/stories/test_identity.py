@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from schemas.usage_event import CORRECTION_TYPE
+from tests.command_line import answer, tally
 from tests.deployments import Deployment
-from tests.stories.test_looking import answer, tally
 
 pytestmark = pytest.mark.services
 
