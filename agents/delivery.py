@@ -322,7 +322,7 @@ class TallyApp(faust.App):
         )
         full_name = settings.topic_prefix + topic
         self.deliveries[full_name] = delivery
-        source = BatchTopic(self, topics=[full_name], maxsize=16, value_type=bytes, key_type=bytes)
+        source = BatchTopic(self, topics=[full_name], maxsize=8, value_type=bytes, key_type=bytes)
 
         async def deliver_batches(stream: Any) -> None:
             async for event in stream.noack().events():

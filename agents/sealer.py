@@ -1,7 +1,8 @@
 """The sealer: totals per five-minute pane, computed once the ledger covers the tick that ended them.
 
-A pane is recomputed from raw events, never incremented; late events and corrections make it dirty and it is sealed
-again at the next tick. One worker seals (the holder of partition 0); two would write the same rows.
+A pane is recomputed from raw events, never incremented. A correction makes it dirty, and it is sealed again at the next
+tick; late events do too, and it is sealed again once that is worth it (`pipeline.sealing`). One worker seals (the
+holder of partition 0); two would write the same rows.
 Source: design.md §5.
 """
 
@@ -16,7 +17,8 @@ from agents.store.metering_costs import CostStore
 from agents.store.totals import TotalsStore
 from agents.telemetry import SEAL_SECONDS, SEALED_PANES
 from agents.topics import CATALOGUE, USAGE_EVENTS
-from pipeline.sealing import chunks, covers, ended_panes, vector_of
+from pipeline.sealing import Pending, chunks, covers, ended_panes, vector_of
+from schemas.catalogue_entry import MeterEntry
 from schemas.tick import USAGE, Tick
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ class Sealer:
         self._totals, self._catalogue, self._costs = totals, catalogue, costs
         self._sealed_tick = 0
         self._corrected_to: list[int] = []
-        self._mended: dict[tuple[str, str], set[int]] = {}
+        self._pending: dict[tuple[str, str], Pending] = {}
         self._view_of = -1
 
     async def look(self) -> int:
@@ -66,20 +68,37 @@ class Sealer:
         self._corrected_to = coverage
         waiting = []
         for entry in catalogue.meters.values():
-            mended = self._mended.setdefault((entry.name, entry.version), set())
-            mended.update(corrected)
-            touched = {*await asyncio.to_thread(self._totals.touched_panes, entry, coverage), *mended}
-            waiting.append((entry, mended, ended_panes(tuple(touched), tick.time)))
-        count, total = 0, sum(len(ended) for _, _, ended in waiting)
-        for entry, mended, ended in sorted(waiting, key=lambda found: len(found[2])):
+            pending = await self._of(entry)
+            pending.add(await asyncio.to_thread(self._totals.panes_beyond, entry, pending.seen), coverage, corrected)
+            pending.mend()
+            waiting += [(entry, pending, pending.first, True), (entry, pending, pending.again, False)]
+        due = [(*found, ended_panes(tuple(found[2]), tick.time)) for found in waiting]
+        count, total = 0, sum(len(ended) for *_, ended in due)
+        for entry, pending, _, first, ended in sorted(due, key=lambda found: len(found[-1])):
             for panes in chunks(ended, PANES_PER_STATEMENT):
                 if count < PANES_PER_LOOK:
-                    await asyncio.to_thread(self._totals.seal, entry, panes, coverage, audited)
-                    mended.difference_update(panes)
+                    known, pending.is_known = pending.is_known, False
+                    await asyncio.to_thread(self._totals.seal, entry, panes, coverage, audited, first=first and known)
+                    pending.is_known = known
+                    pending.done(panes)
                     count += len(panes)
+        for pending in self._pending.values() if count == total else ():
+            pending.is_known = True
         if count:
             log.info("tick %s: sealed %s panes of %s", tick.number, count, total, extra={"tick": tick.number})
         return count, total - count
+
+    async def _of(self, entry: MeterEntry) -> Pending:
+        key = (entry.name, entry.version)
+        if key not in self._pending:
+            sealed = await asyncio.to_thread(self._totals.sealed_panes, entry)
+            self._pending[key] = Pending(sealed=sealed)
+        return self._pending[key]
+
+    def forget(self) -> None:
+        """Another worker seals from now on: what waits is found anew if it comes back."""
+        self._pending.clear()
+        self._corrected_to = []
 
     async def _refresh_view(self, tick: Tick) -> None:
         """The views of metered events and of plans follow the catalogue."""
@@ -99,5 +118,7 @@ def attach(app: TallyApp, sealer: Sealer) -> None:
     async def look() -> None:
         if 0 in delivery.partitions:
             await sealer.look()
+        else:
+            sealer.forget()
 
     app.repeat("sealer", 0.5, look)

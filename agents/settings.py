@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     tick_every_s: int = Field(60, ge=1, description="seconds between ticks of a wall clock")
     flush_rows: int = Field(50_000, ge=1, description="records per insert at most")
     linger_ms: int = Field(250, ge=1, description="how long records wait for company before they are inserted")
-    pending_rows: int = Field(200_000, ge=1, description="records held in memory at most: back-pressure beyond")
+    pending_rows: int = Field(150_000, ge=1, description="records held in memory at most: back-pressure beyond")
     store_retry_s: int = Field(3600, ge=0, description="how long a store that is away is asked again before we stop")
     outputs: Literal["on", "off"] = Field("on", description="off: a worker that reads, computes and publishes nothing")
     flood_stops: bool = Field(True, description="whether a flood of refusals from several sources stops the worker")

@@ -5,10 +5,13 @@ Source: design.md §5, "Totals". A pane is dirty while the ledger names it beyon
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 PANE_S = 300
+AT_ONCE = 5_000
+"""Events that are read again without asking whether it is worth it."""
 
 
 def covers(coverage: Mapping[int, int], vector: Sequence[int]) -> bool:
@@ -32,3 +35,49 @@ def chunks(panes: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     """Runs of at most `size` panes: a statement has a length limit."""
     for start in range(0, len(panes), size):
         yield panes[start : start + size]
+
+
+@dataclass(slots=True)
+class Pending:
+    """What waits to be sealed for a version of a meter; after a restart it is found anew, from ledger and seals.
+
+    Late events touch panes again and again, and to seal those each time costs more than all else: they are sealed again
+    once as many events are new as those panes hold, so that an event is read twice for its totals, on average. Readers
+    add what came beyond a seal, so that nothing is missing meanwhile.
+    """
+
+    seen: list[int] = field(default_factory=list)
+    """Below this vector the ledger was looked at."""
+    first: set[int] = field(default_factory=set)
+    """Never sealed."""
+    late: set[int] = field(default_factory=set)
+    """Sealed, and touched since: they wait until it is worth it."""
+    again: set[int] = field(default_factory=set)
+    """To be sealed again now: a correction or a retraction changed what was sealed, or enough events are new."""
+    sealed: int = 0
+    """How many panes were sealed so far."""
+    mended_at: int = 0
+    """How many records were stored when late events were last made part of their panes."""
+    is_known: bool = False
+    """Whether a pane of `first` has no totals yet: one that died between totals and seal may have left some."""
+
+    def add(self, touched: Mapping[int, bool], coverage: list[int], corrected: Iterable[int]) -> None:
+        """Notes what a look found; `coverage` is what panes are sealed as of now."""
+        self.first.update(pane for pane, is_sealed in touched.items() if not is_sealed)
+        self.late.update(pane for pane, is_sealed in touched.items() if is_sealed)
+        self.again.update(corrected)
+        self.seen = coverage
+
+    def mend(self) -> None:
+        """Late events are made part of their panes, if that is worth it by now."""
+        stored = sum(self.seen)
+        held = len(self.late) * stored // max(1, self.sealed)
+        if held <= AT_ONCE + stored - self.mended_at:
+            self.again |= self.late
+            self.late, self.mended_at = set(), stored
+
+    def done(self, panes: Iterable[int]) -> None:
+        """These were sealed as of what is stored now."""
+        self.sealed += len(self.first.intersection(panes))
+        for waiting in (self.first, self.late, self.again):
+            waiting.difference_update(panes)

@@ -19,6 +19,7 @@ from agents.catalogue import CatalogueLog
 from agents.clock import wall_time
 from agents.commands import outcomes, send
 from agents.publisher import Publisher
+from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.topics import USAGE_EVENTS
 from schemas.command import Attribution, Subscribe
@@ -80,6 +81,8 @@ async def _prepare(deployed: Deployment) -> None:
         [Attribution(subject=SUBJECT, customer=CUSTOMER, effective_from=month, request_id="attribute", **asked)],
     )
     deployed.worker("billing")
+    billing, partitions = BillingStore(deployed.db), deployed.settings.billing_partitions
+    await deployed.until(lambda: len(billing.clocks()) == partitions)  # until then nothing can be subscribed
     version = (await CatalogueLog(deployed.logs).newest()).newest_plans["mixed"]
     command = Subscribe(request_id="subscribe", customer=CUSTOMER, subscription="watched", plan="mixed",
                         plan_version=version, starts_at=month, **asked)  # fmt: skip

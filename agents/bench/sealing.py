@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from agents.bench.catalogue import METERS, apply
-from agents.bench.events import START, Record, Traffic, record, records
+from agents.bench.events import START, Record, Traffic, records
 from agents.bench.figures import Figures
 from agents.bench.processes import cpu_s
 from agents.bench.site import Deployment, Say, Site, Worker
@@ -33,8 +33,6 @@ async def measure(site: Site, figures: Figures, events: int, say: Say) -> None:
         figures.add("sealing", "hours 3 to 8", sum(early) / len(early), "µs/event")
         figures.add("sealing", "last six hours", sum(late) / len(late), "µs/event")
         figures.add("sealing", "growth through the day", sum(late) / sum(early), "×", at_most=1.3)
-        rebuilt = await _next_day(deployed, worker) / events * 1e6
-        figures.add("sealing", "late events made good at the day's end", rebuilt, "µs/event")
 
 
 async def _day(deployed: Deployment, worker: Worker, events: int) -> AsyncIterator[float]:
@@ -81,13 +79,3 @@ async def _sealed(deployed: Deployment, worker: Worker, tick: Tick) -> None:
 
     await asyncio.to_thread(BillingStore(deployed.db).insert_ticks, [(tick, tick.number)])
     await asyncio.to_thread(worker.wait_for, f"tick {tick.number}: sealed", 120)
-
-
-async def _next_day(deployed: Deployment, worker: Worker) -> float:
-    """CPU seconds of the first tick of the next day, which makes the day's late events part of their panes."""
-    import random
-
-    idle = await _idle(deployed, worker)
-    at_ms = int((START + timedelta(days=1, minutes=1)).timestamp() * 1000)
-    await deployed.publish([record(random.Random(1), at_ms)])
-    return await _tick(deployed, worker, HOURS + 1, idle)

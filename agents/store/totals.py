@@ -35,11 +35,23 @@ class TotalsStore:
 
     def touched_panes(self, entry: MeterEntry, coverage: Sequence[int]) -> tuple[int, ...]:
         """Panes that the ledger names below `coverage` and beyond the vector that they were last sealed at."""
+        return tuple(self.panes_beyond(entry, ()))
+
+    def panes_beyond(self, entry: MeterEntry, seen: Sequence[int]) -> dict[int, bool]:
+        """Pane -> whether it was sealed before, of what the ledger names beyond `seen` and beyond the pane's seal."""
         rows = self._db.tuples(
             query_text("touched_panes"),
-            {"meter": entry.name, "version": entry.version, "topic": USAGE_EVENTS},
+            {"meter": entry.name, "version": entry.version, "topic": USAGE_EVENTS, "seen": list(seen)},
         )
-        return tuple(row[0] for row in rows)
+        return {pane: bool(is_sealed) for pane, is_sealed in rows}
+
+    def sealed_panes(self, entry: MeterEntry) -> int:
+        """How many panes of a meter version are sealed."""
+        rows = self._db.tuples(
+            "SELECT uniqExact(pane) FROM seals WHERE meter = {meter:String} AND meter_version = {version:String}",
+            {"meter": entry.name, "version": entry.version},
+        )
+        return int(rows[0][0])
 
     def corrected_panes(self, before: Sequence[int], coverage: Sequence[int]) -> tuple[int, ...]:
         """Panes whose totals change by the corrections in `[before, coverage)`; sealed or not, of any meter."""
@@ -52,9 +64,12 @@ class TotalsStore:
         return self._billing.audited_tick()
 
     def seal(
-        self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int], audited: int, *, work: str = "seal"
-    ) -> None:
+        self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int], audited: int, *, work: str = "seal",
+        first: bool = False,
+    ) -> None:  # fmt: skip
         """Writes the totals of panes as of `coverage`, then the seals that say so.
+
+        `first` panes were never sealed: no group can have vanished from them, and none is looked for.
 
         `coverage` and `audited`, the last audited tick, are read before: of two seals the one that knew of more audits
         wins, then the one that covered more; what the winner did not cover, the ledger still names.
@@ -64,6 +79,7 @@ class TotalsStore:
         listed = ", ".join(str(pane) for pane in panes)
         types = ", ".join(quoted(kind) for kind in entry.meter.event_types)
         sql = Template(query_text("seal_panes")).substitute(
+            vanished="" if first else Template(query_text("vanished_groups")).substitute(panes=listed),
             group=parts.group,
             valid=parts.valid,
             total=decimal_sql(sum_sql(parts.value)),

@@ -2,11 +2,12 @@
 -- corrections and retractions below the vector exclude, with what replacements below it add. Of copies of a correction the
 -- first counts, of several corrections of one event the last. A fragment: other queries stand on it. $types lists quoted
 -- event types; $subjects narrows to subjects (or is 1).
+-- PREWHERE is of key columns alone: copies of a row share them, so it cannot part them before FINAL has chosen.
 SELECT type, subject, ts, source, id, k_partition, bitNot(inv_offset) AS k_offset, appended_at, data, if(exact = '', data, exact) AS d
 FROM events FINAL
-WHERE type IN ($types) AND ($subjects)
+PREWHERE type IN ($types) AND ($subjects)
   AND ts >= {starts:DateTime64(3, 'UTC')} AND ts < {ends:DateTime64(3, 'UTC')}
-  AND bitNot(inv_offset) < {usage:Array(UInt64)}[k_partition + 1]
+WHERE bitNot(inv_offset) < {usage:Array(UInt64)}[k_partition + 1]
   AND (source, id) NOT IN (
     SELECT argMin(tuple(target_source, target_id), (appended_at, k_partition, k_offset)) AS target FROM corrections
     WHERE k_offset < {usage:Array(UInt64)}[k_partition + 1] GROUP BY source, id)

@@ -7,9 +7,5 @@ FROM (
   FROM ($counted_events)
   WHERE $where AND intDiv(toUnixTimestamp(ts), 300) IN ($panes)
   GROUP BY subject, pane, grp
-  UNION ALL
-  SELECT subject, pane, grp, 0 AS events, 0 AS invalid, toDecimal128(0, 12) AS total
-  FROM pane_totals FINAL
-  WHERE meter = {meter:String} AND meter_version = {version:String} AND events > 0
-    AND intDiv(toUnixTimestamp(pane), 300) IN ($panes))
+  $vanished)
 GROUP BY subject, pane, grp

@@ -1,0 +1,57 @@
+"""Which panes are sealed when: once they ended, again after a correction, and after late events once it is worth it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pipeline.sealing import Pending, chunks, covers, ended_panes, vector_of
+
+NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
+PANE = int(NOON.timestamp()) // 300
+
+
+def test_coverage_covers_a_vector_only_if_every_partition_does() -> None:
+    assert covers({0: 5, 1: 7}, (5, 7))
+    assert not covers({0: 5}, (5, 1))
+    assert covers({}, (0, 0))
+
+
+def test_a_coverage_as_a_vector_has_a_place_for_every_partition() -> None:
+    assert vector_of({2: 9}, 2) == [0, 0, 9]
+    assert vector_of({0: 4}, 3) == [4, 0, 0]
+
+
+def test_a_pane_has_ended_when_the_tick_is_at_its_end() -> None:
+    assert ended_panes((PANE, PANE - 1, PANE - 2), NOON) == (PANE - 2, PANE - 1)
+
+
+def test_runs_of_panes_are_complete_and_bounded() -> None:
+    assert list(chunks(range(5), 2)) == [range(2), range(2, 4), range(4, 5)]
+
+
+def test_corrections_do_not_wait_and_late_events_do_until_as_many_are_new_as_their_panes_hold() -> None:
+    pending = Pending(sealed=100)
+    pending.add({1: False, 2: True, 3: True}, [1_000_000], corrected=[4])
+    pending.mend()  # two panes of a hundred hold 20,000 of a million events: all of them are new
+    assert (pending.first, pending.again, pending.late) == ({1}, {2, 3, 4}, set())
+    pending.done([2, 3, 4])
+    pending.add({2: True, 3: True}, [1_010_000], corrected=())
+    pending.mend()
+    assert (pending.again, pending.late) == (set(), {2, 3})
+    pending.add({}, [1_020_000], corrected=())
+    pending.mend()
+    assert (pending.again, pending.late) == ({2, 3}, set())
+
+
+def test_late_events_of_small_panes_do_not_wait() -> None:
+    pending = Pending(sealed=100, mended_at=400_000)
+    pending.add({2: True}, [400_001], corrected=())
+    pending.mend()
+    assert pending.again == {2}
+
+
+def test_what_was_sealed_waits_no_more_wherever_it_waited() -> None:
+    pending = Pending()
+    pending.add({1: False, 2: True}, [10], corrected=[2])
+    pending.done([1, 2])
+    assert (pending.first, pending.again, pending.late, pending.sealed) == (set(), set(), set(), 1)
