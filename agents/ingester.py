@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
@@ -25,9 +24,9 @@ from agents.epochs import bridged, fault_of
 from agents.ledger import Ledger, LedgerRow
 from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
-from agents.store.usage import Encoded, UsageStore, encoded
+from agents.store.usage import Encoded, UsageStore, encoded_together
 from agents.topics import DEAD_LETTERS, USAGE_EVENTS, KafkaUnavailable
-from pipeline.usage_block import Events, UsageBlock, judge
+from pipeline.usage_block import UsageBlock, judge
 from schemas.dead_letter import DeadLetter
 from schemas.epoch import Epoch
 
@@ -54,14 +53,18 @@ class Prepared(NamedTuple):
 
 def prepared(batches: Sequence[RecordBatch], *, wall_clock: bool) -> Prepared:
     """Judges batches and encodes their events. Pure: the same batches give the same bytes."""
-    everything, ranges = UsageBlock(), []
+    blocks, ranges = [], []
     for _, mine in by_partition(batches):
         block = judge(USAGE_EVENTS, mine, wall_clock=wall_clock)
         counts = {"events": len(block.events), "corrections": len(block.corrections),
                   "dead_letters": len(block.dead_letters), "panes": block.panes}  # fmt: skip
         ranges.append(Range(mine, counts))
-        everything.extend(block)
-    return Prepared(encoded(everything.events), replace(everything, events=Events()), ranges)
+        blocks.append(block)
+    rest = UsageBlock()
+    for block in blocks:
+        rest.corrections += block.corrections
+        rest.dead_letters += block.dead_letters
+    return Prepared(encoded_together([block.events for block in blocks]), rest, ranges)
 
 
 class Ingester:

@@ -77,6 +77,22 @@ def encoded(events: Events) -> list[Encoded]:
     ]
 
 
+def encoded_together(parts: Sequence[Events]) -> list[Encoded]:
+    """Events of several partitions ready to be sent: one insert of a block each, which the server makes one."""
+    filled = [part for part in parts if part]
+    first, last = (
+        min((min(part.ts_ms) for part in filled), default=0),
+        max((max(part.ts_ms) for part in filled), default=0),
+    )
+    if filled and (last - first) // MS_PER_DAY < DAYS_PER_INSERT:
+        made = [each for part in filled for each in encoded(part)]
+        return [Encoded(made[0].columns, b"".join([each.block for each in made]))]
+    everything = Events()
+    for part in filled:
+        everything.extend(part)
+    return encoded(everything)
+
+
 def _columns(events: Events) -> list[Column]:
     """The columns of the table `events`, as they are sent."""
     return [

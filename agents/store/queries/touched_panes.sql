@@ -2,9 +2,9 @@
 -- and whether it was sealed at all. `seen` spares rows that were looked at before; without it all are.
 SELECT l.pane AS pane, max(length(s.vector) > 0) AS is_sealed
 FROM (
-  SELECT arrayJoin(panes) AS pane, k_partition, max(next_offset) AS next_offset
-  FROM ledger
-  WHERE topic = {topic:String} AND next_offset > {seen:Array(UInt64)}[k_partition + 1]
+  SELECT arrayJoin(w.panes) AS pane, w.k_partition AS k_partition, max(w.next_offset) AS next_offset
+  FROM ledger AS w
+  WHERE w.topic = {topic:String} AND w.next_offset > {seen:Array(UInt64)}[w.k_partition + 1]
   GROUP BY pane, k_partition) AS l
 LEFT JOIN (
   SELECT intDiv(toUnixTimestamp(pane), 300) AS pane, vector FROM seals FINAL
