@@ -71,8 +71,8 @@ class Pending:
     def mend(self) -> None:
         """Late events are made part of their panes, if that is worth it by now."""
         stored = sum(self.seen)
-        held = len(self.late) * stored // max(1, self.sealed)
-        if held <= AT_ONCE + stored - self.mended_at:
+        held = len(self.late) * stored // max(1, self.sealed + len(self.first))
+        if self.late and held <= AT_ONCE + stored - self.mended_at:
             self.again |= self.late
             self.late, self.mended_at = set(), stored
 
