@@ -49,6 +49,7 @@ MODULES: Final = (
     "agents.cli.lateness",
     "agents.cli.invoices",
     "agents.cli.invoice_preview",
+    "agents.cli.ledger",
     "agents.cli.explain",
     "agents.cli.evidence",
     "agents.cli.keys",
