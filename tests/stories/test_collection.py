@@ -1,0 +1,177 @@
+"""Collection as stories: paid, declined and recovered, declined to the end, and a rebuild that charges nobody again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.settings import Settings
+from agents.store.connection import Connection
+from agents.store.ledger_looks import LedgerLooks
+from agents.store.migrations import migrate
+from schemas.invoice import Invoice
+from tests.builders import moment
+from tests.deployments import ROOT, Deployment
+
+pytestmark = pytest.mark.services
+
+BEGINS, ISSUED = moment("2027-01-01 00:00"), moment("2027-02-01 06:00")
+DUE = ISSUED + timedelta(days=14)
+CATALOGUE = """
+[[plans]]
+id = "basic"
+currency = "EUR"
+anchor = "calendar"
+dunning = { days = [0, 3], patience = "4 d", at_end = "cancel" }
+[[plans.rate_cards]]
+id = "fee"
+price = { model = "flat", amount = "20.00" }
+"""
+
+
+@contextmanager
+def payment_service(deployment: Deployment, behaviour: str) -> Iterator[None]:
+    """The sample payment service, as a process of its own."""
+    settings = deployment.settings
+    command = [sys.executable, "-m", "deploy.payments", "--kafka", settings.kafka, "--prefix", settings.topic_prefix,
+               "--behaviour", behaviour]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+async def billed(deployment: Deployment, customers: tuple[str, ...] = ("acme",)) -> None:
+    """January is invoiced: 20.00 each, due on 15 February."""
+    deployment.line()
+    await deployment.apply(CATALOGUE)
+    await deployment.begin(BEGINS)
+    await deployment.subscribe(dict.fromkeys(customers, "basic"), BEGINS)
+    await deployment.tick(ISSUED)
+    invoices = await deployment.invoices(len(customers))
+    assert {(str(each.balance.open), each.due_at) for each in invoices} == {("20.00", DUE)}
+
+
+async def status(deployment: Deployment, wanted: str, at: datetime | None = None, count: int = 1) -> None:
+    """Returns once so many invoices have a status."""
+    if at is not None:
+        await deployment.tick(at)
+    sql = f"SELECT count() FROM invoices FINAL WHERE status = '{wanted}'"
+    await deployment.until(lambda: deployment.rows(sql)[0][0] >= count, f"{count} invoices are {wanted}")
+
+
+async def subscription(deployment: Deployment, wanted: str) -> None:
+    sql = "SELECT status FROM subscriptions FINAL"
+    await deployment.until(lambda: {row[0] for row in deployment.rows(sql)} == {wanted}, f"subscriptions are {wanted}")
+
+
+async def kinds(deployment: Deployment, topic: str, field: str) -> list[str]:
+    return [json.loads(record.value or b"")[field] for record in await deployment.records(topic)]
+
+
+def balances(deployment: Deployment) -> dict[str, str]:
+    looks = LedgerLooks(deployment.db)
+    assert looks.faults() == []
+    return {book: f"{amount.normalize():f}" for _, book, amount in looks.trial_balance() if amount}
+
+
+async def test_an_invoice_is_paid_when_it_is_due_and_told_once(deployment: Deployment) -> None:
+    await billed(deployment)
+    with payment_service(deployment, "twice"):
+        await status(deployment, "paid", DUE)
+    (request,) = [json.loads(r.value or b"") for r in await deployment.records("billing.payment-requests")]
+    assert (request["amount"], request["attempt"], request["currency"]) == ("20.00", 1, "EUR")
+    assert balances(deployment) == {"cash": "20", "revenue": "-20"}
+    told = [kind for kind in await kinds(deployment, "billing.alerts", "kind") if kind != "past_due"]
+    assert told == ["paid"]
+    events = [kind.split(".")[2] for kind in await kinds(deployment, "billing.invoices", "type")]
+    assert events[0] == "finalized"
+    assert events[-2:] == ["payment_received", "paid"]
+
+
+async def test_a_declined_payment_is_tried_again_and_the_subscription_recovers(deployment: Deployment) -> None:
+    await billed(deployment)
+    with payment_service(deployment, "decline-first"):
+        await deployment.tick(DUE)
+        await subscription(deployment, "past_due")
+        attempts = "SELECT JSONExtractString(receivable, 'attempts', 1, 'state') FROM invoices FINAL"
+        await deployment.until(lambda: deployment.rows(attempts) == [("failed",)], "the first attempt failed")
+        await status(deployment, "paid", DUE + timedelta(days=3))
+        await subscription(deployment, "active")
+    assert sorted(await kinds(deployment, "billing.alerts", "kind")) == ["paid", "past_due", "payment_failed"]
+    assert balances(deployment) == {"cash": "20", "revenue": "-20"}
+
+
+async def test_an_invoice_that_nobody_pays_is_given_up_and_a_rebuild_charges_nobody(
+    deployment: Deployment, settings: Settings, tmp_path: Path
+) -> None:
+    await billed(deployment)
+    with payment_service(deployment, "decline"):
+        for day in (0, 3):
+            await deployment.tick(DUE + timedelta(days=day))
+            failed = f"SELECT count() FROM invoices FINAL WHERE countSubstrings(receivable, '\"failed\"') = {1 + day // 3}"
+            await deployment.until(lambda sql=failed: deployment.rows(sql) == [(1,)], f"attempt of day {day} failed")
+        await status(deployment, "uncollectible", DUE + timedelta(days=7))
+        await subscription(deployment, "canceled")
+    assert balances(deployment) == {"bad_debt": "20", "revenue": "-20"}
+    for worker in deployment.workers:
+        worker.stop()
+    before = {topic: await deployment.logs.end_offsets(topic) for topic in ("billing.payment-requests", "billing.alerts")}
+    original = documents(deployment)
+    async with rebuilt(settings, tmp_path) as other:
+        other.line()
+        await status(other, "uncollectible")
+        await other.tick(DUE + timedelta(days=10)) if other.last else None
+        await asyncio.sleep(2)  # time enough for a collector that would ask again
+        assert documents(other) == original
+        assert balances(other) == {"bad_debt": "20", "revenue": "-20"}
+        assert before == {topic: await other.logs.end_offsets(topic) for topic in before}
+
+
+def documents(deployment: Deployment) -> list[tuple[Any, ...]]:
+    return list(deployment.rows("SELECT number, status, document, receivable FROM invoices FINAL ORDER BY number"))
+
+
+class rebuilt:  # noqa: N801 -- reads as a state
+    """The same topics over an empty database."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings.model_copy(update={"database": f"{settings.database}_rebuilt"})
+        self._folder = folder / "rebuilt"
+
+    async def __aenter__(self) -> Deployment:
+        await asyncio.to_thread(migrate, self._settings)
+        self._folder.mkdir()
+        self._deployment = Deployment(self._settings, self._folder)
+        return self._deployment
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._deployment.close()
+        connection = Connection(self._settings, database="default")
+        connection.execute(f"DROP DATABASE {self._settings.database} SYNC")
+        connection.close()
+
+
+async def test_money_for_an_unknown_document_is_kept_apart_and_the_line_goes_on(deployment: Deployment) -> None:
+    await billed(deployment)
+    stray = {"id": "stray", "outcome": "succeeded", "document": "11111111-1111-5111-8111-111111111111", "attempt": 1,
+             "amount": "7.00", "currency": "EUR", "detail": ""}  # fmt: skip
+    command = {"command": "act_on_document", "action": "payment", "document_id": stray["document"], "customer": "acme",
+               "request_id": "stray", "actor": "bank", "reason": "transfer", "result": stray}  # fmt: skip
+    await deployment.logs.append("billing.commands", b"acme", json.dumps(command).encode())
+    with payment_service(deployment, "success"):
+        await status(deployment, "paid", DUE)
+    assert balances(deployment) == {"cash": "27", "revenue": "-20", "unapplied": "-7"}
+
+
+__all__ = ["AsyncIterator", "Invoice"]
