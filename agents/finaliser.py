@@ -150,7 +150,8 @@ class Finaliser:
         await asyncio.to_thread(self._documents.insert_numbers, numbered)
         with self._crash.around(Step.BOOKED):
             await asyncio.to_thread(self._money.insert_transactions, [
-                transaction for change in changes for transaction in change.transactions
+                *(transaction for change in changes for transaction in change.transactions),
+                *(transaction for _, found in entered for transaction in found.transactions),
             ])  # fmt: skip
             await asyncio.to_thread(self._money.insert_requests, [
                 change.request for change in changes if change.request is not None

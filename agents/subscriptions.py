@@ -203,6 +203,8 @@ def _action(command: ActOnDocument, state: CustomerState, fold: _Fold, clock: Ti
         partition=fold.partition,
         offset=offset,
         amount=command.amount,
+        result=command.result,
+        until=command.until,
         buyer=buyer_of(state.record, command.customer),
     )
 

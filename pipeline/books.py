@@ -16,7 +16,7 @@ from pipeline.credit_notes import NoteRefused
 from pipeline.document_keys import number_text
 from pipeline.document_postings import invoiced, noted, receivable_of
 from pipeline.note_documents import issued_note, reissued, void_note
-from pipeline.receivables import credited
+from pipeline.receivables import Booking, credited, unapplied
 from schemas.credit_note import CreditNote
 from schemas.document_log import DocumentAction, Finalisation
 from schemas.invoice import FINAL_REVISION, STANDING, Balance, Invoice
@@ -55,6 +55,8 @@ class Entered:
 
     changes: tuple[Change, ...] = ()
     refusal: str = ""
+    transactions: tuple[Transaction, ...] = ()
+    """Money that no document takes."""
     repeats: bool = False
     """Whether an action was entered before: it is answered as then, and changes nothing."""
 
@@ -86,6 +88,8 @@ class Books:
 
     def enter(self, offset: int, record: Finalisation | DocumentAction) -> Entered:
         """The next record of the log. Raises DraftMissing where its document is not here yet."""
+        if isinstance(record, DocumentAction) and record.unknown:
+            return self._stray(record)
         document = self.documents.get(record.document_id)
         if document is None:
             raise DraftMissing(record.document_id)
@@ -101,6 +105,16 @@ class Books:
         except (_Refused, NoteRefused) as refused:
             self.requests[record.request] = str(refused)
             return Entered(refusal=str(refused))
+
+    def _stray(self, action: DocumentAction) -> Entered:
+        """An action on a document that there is not: money is kept apart with the reason, all else is refused."""
+        if action.request in self.requests:
+            return Entered(refusal=self.requests[action.request], repeats=True)
+        why = f"document: there is none with the id {action.document_id}"
+        booking = Booking(action.customer, action.time)
+        booked = unapplied(action.result, booking, why) if action.result is not None else ()
+        self.requests[action.request] = "" if booked else why
+        return Entered(refusal="" if booked else why, transactions=booked)
 
     def _keep(self, changes: Iterable[Change]) -> tuple[Change, ...]:
         kept = []

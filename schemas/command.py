@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from schemas.credit import Treatment
 from schemas.customer import Text
 from schemas.document_log import ActionKind
+from schemas.payment import PaymentResult
 from schemas.period import Period
 from schemas.quantity import Amount, NonNegative
 from schemas.subscription import Contract, Override
@@ -226,7 +227,11 @@ class ActOnDocument(_Command):
     action: ActionKind
     document_id: Name
     amount: Annotated[Amount | None, Field(gt=0)] = None
-    """Of a payment."""
+    """Of a payment that came without a service's result."""
+    result: PaymentResult | None = None
+    """Of a payment: what a payment service says."""
+    until: AwareDatetime | None = None
+    """Of `hold`: how long dunning rests."""
 
 
 class RestoreCredit(_Command):

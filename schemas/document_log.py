@@ -56,6 +56,8 @@ class DocumentAction(BaseModel):
     """Of `collect`: the attempt that dunning asks for; None for one by hand."""
     until: Instant | None = None
     """Of `hold`: how long dunning rests."""
+    unknown: bool = False
+    """Whether no document had that id when the action was put into the order: decided then, once."""
     buyer: Party | None = None
     """For a document that takes the place of a void one: the customer's details then."""
 

@@ -65,7 +65,8 @@ class LedgerLooks:
         """What does not add up: transactions whose postings do not cancel, receivables that differ from invoices."""
         rows = self._db.tuples(query_text("ledger_faults"), {"customer": customer})
         return [
-            f"{kind} {name}: {plain(left)} in the books, {plain(right)} expected" for kind, name, left, right in rows
+            f"{kind} {name}: {plain(left)} in the books, {plain(right)} expected"
+            for kind, name, left, right in sorted(rows)
         ]
 
     def journal(self, customer: str = "") -> list[Entry]:

@@ -156,3 +156,14 @@ def test_an_invoice_past_due_marks_its_subscription_and_its_payment_clears_that(
 def test_a_payment_in_time_says_nothing_of_the_subscription(log: Case) -> None:
     paid = effects_of(only(log.enter("payment", at=FIRST, amount="145.20")))
     assert paid.commands == ()
+
+
+def test_money_for_a_document_that_there_is_not_is_kept_apart_once(log: Case) -> None:
+    told = PaymentResult.model_validate(
+        {"id": "x", "outcome": "succeeded", "document": "z", "amount": "7.00", "currency": "EUR"}
+    )
+    first = log.enter("payment", "z", unknown=True, result=told, request_id="r")
+    assert (first.refusal, first.changes) == ("", ())
+    assert [str(p.amount) for p in first.transactions[0].postings] == ["7.00", "-7.00"]
+    assert log.enter("payment", "z", unknown=True, result=told, request_id="r").repeats
+    assert log.enter("void", "z", unknown=True).refusal == "document: there is none with the id z"

@@ -5,7 +5,7 @@ WHERE {customer:String} = '' OR customer = {customer:String}
 GROUP BY id
 HAVING found != 0
 UNION ALL
-SELECT 'receivables of', concat(customer, ' in ', currency), sum(booked) AS found, sum(open) AS expected
+SELECT 'receivables of' AS kind, concat(customer, ' in ', currency) AS name, sum(booked) AS found, sum(open) AS expected
 FROM (
   SELECT customer, currency, amount AS booked, toDecimal128(0, 12) AS open FROM postings FINAL WHERE book = 'receivable'
   UNION ALL
@@ -15,4 +15,3 @@ FROM (
 WHERE {customer:String} = '' OR customer = {customer:String}
 GROUP BY customer, currency
 HAVING found != expected
-ORDER BY kind, name
