@@ -106,10 +106,8 @@ class Collector:
         newest = await asyncio.to_thread(self._billing.newest_tick)
         if newest is not None:
             await self._step(newest[0])
-        with self._crash.around(Step.REQUEST):
-            await self._send(self._requests, "payment_requests")
-        with self._crash.around(Step.NOTIFY):
-            await self._send(self._notices, "notices")
+        await self._send(self._requests, "payment_requests", Step.REQUEST)
+        await self._send(self._notices, "notices", Step.NOTIFY)
         await self._carry()
 
     async def _step(self, tick: Tick) -> None:
@@ -144,10 +142,11 @@ class Collector:
             attempt=attempt,
         )
 
-    async def _send(self, outbox: Outbox, table: str) -> None:
+    async def _send(self, outbox: Outbox, table: str, step: Step) -> None:
         waiting = await asyncio.to_thread(self._money.waiting, table, SENT_AT_ONCE)
         if waiting:
-            await outbox.send(waiting)
+            with self._crash.around(step):
+                await outbox.send(waiting)
             await asyncio.to_thread(self._money.mark_sent, [record.key for record in waiting])
 
     async def _carry(self) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from agents.crash_points import Step
 from agents.settings import Settings
 from agents.store.connection import Connection
 from agents.store.ledger_looks import LedgerLooks
 from agents.store.migrations import migrate
 from tests.builders import moment
-from tests.deployments import ROOT, Deployment
+from tests.deployments import ROOT, Deployment, WorkerProcess
 
 pytestmark = pytest.mark.services
 
@@ -50,15 +51,17 @@ def payment_service(deployment: Deployment, behaviour: str) -> Iterator[None]:
             process.terminate()
 
 
-async def billed(deployment: Deployment, customers: tuple[str, ...] = ("acme",)) -> None:
-    """January is invoiced: 20.00 each, due on 15 February."""
-    deployment.line()
+async def billed(deployment: Deployment, customers: tuple[str, ...] = ("acme",)) -> WorkerProcess:
+    """January is invoiced: 20.00 each, due on 15 February; the billing worker."""
+    deployment.worker("ingest")
+    worker = deployment.worker("billing", instance="billing")
     await deployment.apply(CATALOGUE)
     await deployment.begin(BEGINS)
     await deployment.subscribe(dict.fromkeys(customers, "basic"), BEGINS)
     await deployment.tick(ISSUED)
     invoices = await deployment.invoices(len(customers))
     assert {(str(each.balance.open), each.due_at) for each in invoices} == {("20.00", DUE)}
+    return worker
 
 
 async def status(deployment: Deployment, wanted: str, at: datetime | None = None, count: int = 1) -> None:
@@ -162,6 +165,24 @@ class Rebuilt:
         connection = Connection(self._settings, database="default")
         connection.execute(f"DROP DATABASE {self._settings.database} SYNC")
         connection.close()
+
+
+@pytest.mark.parametrize("step", [Step.DUN, Step.REQUEST, Step.NOTIFY, Step.CARRY], ids=str)
+async def test_a_worker_killed_around_a_step_of_collection_charges_once(deployment: Deployment, step: Step) -> None:
+    worker = await billed(deployment)
+    assert worker.stop() == 0
+    await deployment.tick(DUE)
+    for place in (f"{step}:before:1", f"{step}:after:1"):
+        dying = deployment.worker("billing", crash_at=place, instance="billing")
+        code = await deployment.until(lambda it=dying: it.exit_code, f"the worker dies at {place}")
+        assert code == -9, dying.said()
+    deployment.worker("billing", instance="billing")
+    with payment_service(deployment, "success"):
+        await status(deployment, "paid")
+        await subscription(deployment, "active")
+    assert await kinds(deployment, "billing.payment-requests", "attempt") == [1]
+    assert sorted(await kinds(deployment, "billing.alerts", "kind")) == ["paid", "past_due"]
+    assert balances(deployment) == {"cash": "20", "revenue": "-20"}
 
 
 async def test_money_for_an_unknown_document_is_kept_apart_and_the_line_goes_on(deployment: Deployment) -> None:

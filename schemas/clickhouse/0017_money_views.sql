@@ -1,4 +1,4 @@
--- 0014_money_views: the books for readers. Ages come from the last tick, never from a clock.
+-- 0017_money_views: the books for readers. Ages come from the last tick, never from a clock.
 
 CREATE VIEW v_postings (
   transaction UUID COMMENT 'postings of one transaction add up to zero',
