@@ -50,6 +50,7 @@ MODULES: Final = (
     "agents.cli.invoices",
     "agents.cli.invoice_preview",
     "agents.cli.ledger",
+    "agents.cli.payments",
     "agents.cli.explain",
     "agents.cli.evidence",
     "agents.cli.keys",

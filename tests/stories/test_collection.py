@@ -20,7 +20,7 @@ from agents.store.connection import Connection
 from agents.store.ledger_looks import LedgerLooks
 from agents.store.migrations import migrate
 from tests.builders import moment
-from tests.deployments import ROOT, Deployment, WorkerProcess
+from tests.deployments import ROOT, Deployment, WorkerProcess, environment
 
 pytestmark = pytest.mark.services
 
@@ -183,6 +183,30 @@ async def test_a_worker_killed_around_a_step_of_collection_charges_once(deployme
     assert await kinds(deployment, "billing.payment-requests", "attempt") == [1]
     assert sorted(await kinds(deployment, "billing.alerts", "kind")) == ["paid", "past_due"]
     assert balances(deployment) == {"cash": "20", "revenue": "-20"}
+
+
+async def test_a_bank_transfer_is_recorded_once_and_the_statement_says_so(deployment: Deployment) -> None:
+    await billed(deployment)
+    for _ in range(2):  # the same reference of the bank
+        done = await tally(deployment, "payment", "record", "INV-000001", "25.00", "--reference", "bank 77",
+                           "--reason", "transfer", "--json")  # fmt: skip
+    assert done.returncode == 1  # refused: it was booked before
+    await status(deployment, "paid")
+    assert balances(deployment) == {"cash": "25", "customer_balance": "-5", "revenue": "-20"}
+    told = json.loads((await tally(deployment, "statement", "acme", "--json")).stdout)
+    assert [(line["what"], line["amount"], line["balance"]) for line in told["lines"]] == [
+        ("invoiced", "20.000000000000", "20.000000000000"), ("paid", "-25.000000000000", "-5.000000000000"),
+    ]  # fmt: skip
+    assert (await tally(deployment, "ledger", "--check")).returncode == 0
+    deployment.db.execute("ALTER TABLE postings DELETE WHERE book = 'cash' SETTINGS mutations_sync = 2")
+    assert (await tally(deployment, "ledger", "--check")).returncode == 5
+
+
+async def tally(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agents.cli", *arguments]
+    return await asyncio.to_thread(
+        subprocess.run, command, cwd=ROOT, env=environment(deployment.settings), capture_output=True, text=True
+    )
 
 
 async def test_money_for_an_unknown_document_is_kept_apart_and_the_line_goes_on(deployment: Deployment) -> None:
