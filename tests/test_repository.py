@@ -101,7 +101,7 @@ def commands(name: str = "tally", command: object = None) -> Iterator[str]:
     """Every command of the command line, with the groups that it is in."""
     command = typer.main.get_command(build()) if command is None else command
     below = getattr(command, "commands", {})
-    if not below:
+    if not below or (getattr(command, "invoke_without_command", False) and name != "tally"):
         yield name
     for word, each in below.items():
         yield from commands(f"{name} {word}", each)
