@@ -48,7 +48,7 @@ def change(state: CustomerState, command: Change, context: Context) -> CustomerS
         raise Refused(f"plan: {subscription.id} is on {plan.name}@{plan.version} then already")
     kept = tuple(name for name in subscription.add_ons if name in plan.plan.add_ons)
     add_ons = known_add_ons(plan, command.add_ons if command.add_ons is not None else kept)
-    prorates = plan.plan.free_units_on_change == "prorate"
+    prorates = plan.plan.free_units_on_change == "prorate" and at > subscription.starts_at
     before = ended(subscription, subscription.charges, at, by_change=prorates)
     start = Start(
         at,

@@ -312,3 +312,22 @@ def test_a_coupon_holds_for_so_many_runs_or_until_a_time_and_is_redeemed_once() 
     life.tick("2027-05-01")
     assert [[held.id for held in run.discounts] for run in life.runs[3:]] == [["spring"], []]
     assert "no version autumn@1" in life.ask("redeem_coupon", coupon="autumn", coupon_version="1")
+
+
+def test_a_change_in_mid_period_prorates_the_free_units_of_both_sides_unless_they_start_anew() -> None:
+    # 17 and 14 of 31 free units on 20 calls each: 3 and 6 are paid; starting anew nothing is.
+    calls = [("2027-01-10", 20), ("2027-01-20", 20)]
+    for policy, paid in (("prorate", ["0.30", "0.60"]), ("restart", ["0.00", "0.00"])):
+        cards = [use(free_units="31")]
+        life = Billing([plan("one", *cards), plan("two", *cards, free_units_on_change=policy)], calls=calls)
+        life.do("subscribe", plan="one")
+        life.tick("2027-01-18")
+        life.do("change", plan="two", when="now")
+        assert [line[2] for line in life.tick("2027-02-01")] == paid
+
+
+def test_a_usage_is_billed_in_every_cadence_of_a_subscription_of_its_own_invoices() -> None:
+    life = Billing([plan("small", fee("31.00"), use(interval={"unit": "day"}))], calls=[("2027-01-01 12:00", 3)])
+    life.do("subscribe", plan="small", separate=True)
+    assert life.tick("2027-01-02") == [("fee", "01-01/02-01", "31.00"), ("use", "01-01/01-02", "0.30")]
+    assert {lines.group for _, lines in life.documents} == {"s"}
