@@ -99,6 +99,9 @@ READY: Final = _gauge("tally_ready", "1 if this worker can do its work, else 0."
 OLDEST_TRY_SECONDS: Final = _gauge("tally_retrying_seconds", "For how long a cycle has been tried again; 0 if none is.")
 
 LEAKS: Final = _gauge("tally_leaked_events", "Events that nobody would pay for as it is, by kind of leak.", "leak")
+METER_GROUPS: Final = _gauge(
+    "tally_meter_groups", "The most groups that a customer has of a meter in a period that is not billed.", "meter"
+)
 COPIES: Final = _gauge(
     "tally_copies", "Records that do not count because their identity came before: duplicate or conflict.", "kind"
 )

@@ -152,6 +152,9 @@ def _set_shared(found: Waiting) -> None:
     telemetry.COPIES.clear()
     for kind, copies in found.copies.items():
         telemetry.COPIES.labels(kind).set(copies)
+    telemetry.METER_GROUPS.clear()
+    for meter, groups in found.groups.items():
+        telemetry.METER_GROUPS.labels(meter).set(groups)
     telemetry.GAPS_OPEN.set(found.gaps_open)
     telemetry.DEAD_LETTERS_OPEN.set(found.dead_letters_open)
     telemetry.CLOCK_BEHIND.set(found.clock_behind_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.store.connection import Connection, query_text
 
@@ -22,6 +22,8 @@ class Waiting:
     """Events by kind of leak."""
     copies: Mapping[str, int]
     """Records that do not count because their identity came before, by kind: duplicate or conflict."""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    """The most groups that a customer has in a period that is not billed, by meter."""
 
 
 class WaitingStore:
@@ -36,4 +38,5 @@ class WaitingStore:
         leaks = self._db.tuples("SELECT leak, sum(events) FROM v_leaks GROUP BY leak ORDER BY leak")
         copies = self._db.tuples("SELECT kind, sum(copies) FROM v_duplicates GROUP BY kind ORDER BY kind")
         ((gaps,),) = self._db.tuples("SELECT sum(missing) FROM v_gaps WHERE state = 'open'")
-        return Waiting(letters, runs, parked, behind_ms / 1000, gaps, dict(leaks), dict(copies))
+        groups = self._db.tuples("SELECT meter, max(groups) FROM v_meter_groups GROUP BY meter ORDER BY meter")
+        return Waiting(letters, runs, parked, behind_ms / 1000, gaps, dict(leaks), dict(copies), dict(groups))

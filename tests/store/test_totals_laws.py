@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection, StoreRefused
 from agents.store.totals import TotalsStore
+from agents.store.waiting import WaitingStore
 from pipeline.usage_sql import decimal_sql, sum_sql
 from tests.store.event_sets import ZONES
 
@@ -101,3 +102,4 @@ def test_the_groups_of_a_customer_are_told_before_they_are_too_many(connection: 
     told = connection.tuples("SELECT customer, groups, state FROM v_meter_groups ORDER BY groups")
     assert told == [("few", 7_999, "ok"), ("many", 8_000, "alert"), ("too many", 10_001, "overflow")]
     assert TotalsStore(connection, BillingStore(connection)).groups() == {("m", "1"): 10_001}
+    assert WaitingStore(connection).look().groups == {"m": 10_001}
