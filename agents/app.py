@@ -66,7 +66,7 @@ def create_ingest_app(settings: Settings) -> TallyApp:
     # Each actor has its own connection: a connection is not shared between calls that run at the same time.
     ledger = Ledger(Connection(settings))
     usage = UsageStore(Connection(settings))
-    judge = Ingester(logs, usage, ledger, app.crash, Breaker(stops=settings.flood_stops))
+    judge = Ingester(logs, usage, ledger, app.crash_point, Breaker(stops=settings.flood_stops))
     ingester.attach(app, judge)
     totals = Connection(settings)
     catalogue = CatalogueLog(logs)
@@ -97,21 +97,21 @@ def create_billing_app(settings: Settings) -> TallyApp:
     ticks, subjects, commands = keeper(TICKS), keeper(ATTRIBUTIONS), keeper(COMMANDS)
     periods, finals = keeper(PERIODS), keeper(FINALISATIONS)
     clock = None if silent else Ticker(logs, settings.tick_every_s)
-    ticker.attach(app, Forwarder(logs, billing_store(), ticks, app.crash), ticks, clock)
+    ticker.attach(app, Forwarder(logs, billing_store(), ticks, app.crash_point), ticks, clock)
     attributions.attach(app, Attributor(billing_store(), subjects), subjects)
     actions = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     subscriptions.attach(
-        app, SubscriptionAgent(logs, billing_store(), actions, commands, catalogue, app.crash), commands
+        app, SubscriptionAgent(logs, billing_store(), actions, commands, catalogue, app.crash_point), commands
     )
-    closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue, app.crash)
+    closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue, app.crash_point)
     period_closer.attach(app, closer)
     documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     lines = RunLineStore(Connection(settings))
-    invoicer.attach(app, Invoicer(documents, lines, catalogue, periods, app.crash, waits=silent), periods)
+    invoicer.attach(app, Invoicer(documents, lines, catalogue, periods, app.crash_point, waits=silent), periods)
     log_of_documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     booked = MoneyStore(Connection(settings))
-    finaliser.attach(app, Finaliser(logs, log_of_documents, billing_store(), booked, finals, app.crash))
+    finaliser.attach(app, Finaliser(logs, log_of_documents, billing_store(), booked, finals, app.crash_point))
     money = MoneyStore(Connection(settings))
-    collector.attach(app, Collector(settings, logs, billing_store(), money, app.crash))
+    collector.attach(app, Collector(settings, logs, billing_store(), money, app.crash_point))
     app.on_worker_end(logs.stop)
     return app

@@ -272,7 +272,7 @@ class TallyApp(faust.App):
         self._placing = asyncio.Lock()
         self._lost: Counter[tuple[str, int, int]] = Counter()
         self.failed = asyncio.Event()
-        self.crash = CrashPoint(settings.crash_at)
+        self.crash_point = CrashPoint(settings.crash_at)
         self.failure: BaseException | None = None
         # A worker without outputs reads beside those with them: in a group of its own.
         group = f"{settings.topic_prefix}tally-{name}" + f"-{settings.database}" * (settings.outputs == "off")

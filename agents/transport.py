@@ -225,7 +225,7 @@ class BatchConsumer(driver.Consumer):
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = dict(self._committed_offset)
-        with self.app.crash.around(Step.COMMIT):
+        with self.app.crash_point.around(Step.COMMIT):
             committed = await super()._commit_offsets(offsets, start_new_transaction)
         if not committed:  # stock Faust records a failed commit as done
             self._committed_offset.clear()

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import faust
 import pytest
 
-from agents.delivery import Delivery
+from agents.crash_points import CrashPoint
+from agents.delivery import Delivery, TallyApp
 from agents.record_batch import RecordBatch, empty_batch
 from agents.settings import Settings
 from agents.store.connection import StoreRefused, StoreUnavailable
@@ -289,3 +291,9 @@ async def test_closing_is_bounded_when_an_insert_hangs() -> None:
         await until(lambda: not delivery._idle.is_set())
         async with asyncio.timeout(1):
             await delivery.close(0.05)
+
+
+def test_an_app_keeps_the_way_in_which_services_of_faust_fail() -> None:
+    # `crash` is what a service calls with what ended it: an attribute of that name would hide the reason.
+    assert TallyApp.crash is faust.App.crash
+    assert not isinstance(TallyApp("ingest", Settings()).crash, CrashPoint)
