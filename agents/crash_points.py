@@ -33,6 +33,7 @@ class Step(StrEnum):
     CLOCK = "clock"
     ANSWERS = "answers"
 
+    LATE = "late"
     FREEZE = "freeze"
     CLOSE = "close"
     CLOSED = "closed"

@@ -53,8 +53,9 @@ class Finaliser:
 
     async def order_due(self) -> int:
         """Puts commands about documents, and the drafts of each complete tick, into their one order; how many."""
-        actions = await asyncio.to_thread(self._documents.waiting_actions)
-        drafts = await asyncio.to_thread(self._documents.drafts_of_complete_ticks)
+        complete = await asyncio.to_thread(self._documents.complete_tick)
+        actions = await self._known_actions(complete)
+        drafts = await asyncio.to_thread(self._documents.drafts_of_complete_ticks, complete)
         records: list[Finalisation | DocumentAction] = [*actions]
         records += [
             Finalisation(document_id=document, series=series, customer=customer, tick=tick)
@@ -71,6 +72,25 @@ class Finaliser:
         with self._crash.around(Step.FINALISED):
             await asyncio.to_thread(self._documents.mark_ordered, ordered)
         return len(records)
+
+    async def _known_actions(self, complete: int) -> list[DocumentAction]:
+        """Actions whose document is here. One that no draft up to its billing time is, is none: that is refused."""
+        waiting = await asyncio.to_thread(self._documents.waiting_actions)
+        if not waiting:
+            return []
+        ids = [action.document_id for action in waiting]
+        known = await asyncio.to_thread(self._documents.known_documents, ids)
+        is_entered = await self._entered_to() >= self._read
+        unknown = [
+            action for action in waiting if action.document_id not in known and action.tick <= complete and is_entered
+        ]
+        if unknown:
+            refused = [_outcome(action, Entered(refusal=f"document: no {action.document_id}")) for action in unknown]
+            with self._crash.around(Step.DECIDED):
+                await asyncio.to_thread(self._billing.insert_outcomes, refused)
+                await self._answer(refused)
+            await asyncio.to_thread(self._documents.mark_ordered, [action.id for action in unknown])
+        return [action for action in waiting if action.document_id in known]
 
     async def project(self, batches: Sequence[RecordBatch]) -> None:
         """One cycle on billing.finalisations: its records as rows, whatever is here of what they speak of."""
@@ -93,9 +113,7 @@ class Finaliser:
 
     async def enter_due(self) -> int:
         """Enters the records that are read into the books, in order, as far as their drafts are here; how many."""
-        if self._entered == UNKNOWN:
-            self._entered = await asyncio.to_thread(self._documents.entered_to)
-        if self._entered >= self._read:
+        if await self._entered_to() >= self._read:
             return 0
         records = await asyncio.to_thread(self._documents.records_from, self._entered, ENTERED_AT_ONCE)
         if not records:
@@ -106,6 +124,12 @@ class Finaliser:
         if entered:
             self._entered = entered[-1][0][0] + 1
         return len(entered)
+
+    async def _entered_to(self) -> int:
+        """The offset behind the last record that is in the books."""
+        if self._entered == UNKNOWN:
+            self._entered = await asyncio.to_thread(self._documents.entered_to)
+        return self._entered
 
     def _enter(self, records: Sequence[Record]) -> list[tuple[Record, Entered]]:
         books = self._documents.books(records)

@@ -75,7 +75,8 @@ class Logs:
                 enable_idempotence=True,
                 compression_type="lz4",
                 max_batch_size=256 * 1024,
-                max_request_size=4 * 1024 * 1024,
+                # A document of 20,000 lines is 30 MB of JSON; it is the compressed record that the broker bounds.
+                max_request_size=64 * 1024 * 1024,
                 linger_ms=2,
             )
             await _started(producer, self._settings.kafka)

@@ -18,6 +18,7 @@ from agents.catalogue import CatalogueLog
 from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
 from agents.gate import touched_customers
+from agents.late_usage import looking_back
 from agents.logs import Logs
 from agents.store.billing import BillingStore
 from agents.store.metered_usage import Question, UsageRow
@@ -79,8 +80,11 @@ class PeriodCloser:
 
     async def _close(self, tick: Tick, revision: int, runs: Sequence[BillingRun]) -> int:
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
-        usage = await asyncio.to_thread(usage_of, self._store, tick, revision, runs, catalogue)
+        runs = await asyncio.to_thread(looking_back, self._store.late_usage, tick, runs, catalogue)
         passed = await asyncio.to_thread(self._gate, tick, runs, catalogue)
+        with self._crash.around(Step.LATE):
+            await asyncio.to_thread(self._store.late_usage.insert, passed)
+        usage = await asyncio.to_thread(usage_of, self._store, tick, revision, passed, catalogue)
         frozen = [freeze(run, catalogue, usage) for run in passed]
         with self._crash.around(Step.FREEZE):
             await asyncio.to_thread(self._store.insert_period_usage, [row for close in frozen for row in close.rows])

@@ -124,7 +124,8 @@ def exemption_notes(groups: Sequence[TaxGroup], issuer: Issuer) -> tuple[str, ..
 
 def _period(closed: PeriodClosed, run: RunLines) -> Period:
     """From the first to the last moment that the invoice bills."""
-    spans = [due.service for due in closed.periods if (due.currency, due.group) == (run.money.code, run.group)]
+    own = [due for due in closed.periods if (due.currency, due.group) == (run.money.code, run.group)]
+    spans = [due.service for due in own if due.late is None or all(each.late for each in own)]
     spans += [line.span for line in run.debits]
     return Period(start=min(span.start for span in spans), end=max(span.end for span in spans))
 
@@ -181,6 +182,7 @@ def _invoice_line(closed: PeriodClosed, each: RunLine, part: LineTotals) -> Invo
         plan_version=each.plan_version,
         charge_number=each.charge.number,
         adjusts=adjusts,
+        late=each.late,
         span=each.span if each.span != line.service else None,
         rated=line,
         amount=part.amount,

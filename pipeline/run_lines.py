@@ -14,13 +14,13 @@ from typing import Literal
 from pipeline.issued import issued_line
 from pipeline.rating import Usage, fee_line, rate_fee_anew, rate_metered, terms_of
 from schemas.catalogue_entry import Catalogue, PlanEntry
-from schemas.customer_state import DueCharge, DuePeriod, OneOff, PeriodClosed
+from schemas.customer_state import DueCharge, DuePeriod, Late, OneOff, PeriodClosed
 from schemas.issued_line import IssuedLine
 from schemas.money import Currency, currency, round_money
 from schemas.period import Moment, Period
 from schemas.plan import Plan, RateCard
 from schemas.price import Flat
-from schemas.quantity import ONE
+from schemas.quantity import ONE, ZERO
 from schemas.rated_line import RatedLine
 from schemas.tax import TaxRate
 
@@ -51,6 +51,7 @@ class RunLine:
     known_rates: Mapping[str, TaxRate]
     inclusive: bool
     rerates: bool = False
+    late: Late | None = None
     entry: int = 0
     """Which of the lines of its charge with equal dimensions it is."""
 
@@ -100,13 +101,29 @@ def run_lines(
     for due in closed.periods:
         entry = plan_of(due, catalogue)
         key = (due.currency, due.group)
-        found.setdefault(key, []).extend(_lines(due, entry, usage, catalogue, before))
+        found.setdefault(key, []).extend(settled(due, list(_lines(due, entry, usage, catalogue, before))))
         skips[key] = skips.get(key, True) and (due.rerates or entry.plan.zero_invoices == "skip")
     for one in closed.one_offs:
         key = (one.currency, ALONE if one.alone else _group_of(closed, one))
         found.setdefault(key, []).append(_one_off(one, closed, catalogue))
         skips[key] = False
     return tuple(_split(key, lines, closed, catalogue, skips[key]) for key, lines in sorted(found.items()))
+
+
+def settled(due: DuePeriod, lines: list[RunLine]) -> list[RunLine]:
+    """What a plan's policy bills of a closed period that late usage touches: all of its lines, or none.
+
+    What is not billed is not issued either: the next run that looks at the period finds it again.
+    """
+    if due.late is None:
+        return lines
+    difference = sum((line.amount for line in lines), ZERO)
+    given_back_only = due.late.policy == "credit_note" and difference >= 0
+    if due.late.policy == "ignore":
+        return []
+    if given_back_only or abs(difference) < due.late.minimum:
+        return [line for line in lines if line.rated.kind == "unpriced"]
+    return lines
 
 
 def _split(
@@ -188,6 +205,7 @@ def _lines(
                 known_rates=rates,
                 inclusive=plan.tax_behavior == "inclusive",
                 rerates=due.rerates,
+                late=due.late,
             )
 
 

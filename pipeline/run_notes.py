@@ -135,6 +135,7 @@ def _note_line(line: RunLine, closed: PeriodClosed, gross: Decimal, billed: Bill
         net=gross,
         taxes=taxes if original is None else original.taxes,
         tax_behavior=behavior if original is None else original.tax_behavior,
+        late=line.late,
         rated=line.rated if line.rated.kind != "fee" else None,
     )
 

@@ -6,12 +6,13 @@ A run names what is due; owed now - issued before is computed from its close (`p
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
 from pipeline.charges import Due, billed, next_due, served_in
-from schemas.customer_state import BillingRun, CustomerState, DueCharge, DuePeriod, OneOff, Redeemed
+from schemas.customer_state import BillingRun, CustomerState, DueCharge, DuePeriod, OneOff, Redeemed, Repriced
 from schemas.period import Period
 from schemas.subscription import Charge, Subscription
 from schemas.tick import Tick
@@ -53,6 +54,7 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
         left -= len(found)
         periods += _grouped(state, held, found)
         after.append(held.model_copy(update={"charges": charges}) if found else held)
+    periods = [again for due in periods for again in _repriced(due, state.repriced)]
     one_offs = _one_offs(state, tick, anything=bool(periods))
     coupons, left_over = _coupons(state, tick.time)
     if not periods and not one_offs:
@@ -71,6 +73,18 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
     rest = tuple(one for one in state.one_offs if one not in one_offs)
     billed_state = {"subscriptions": tuple(after), "one_offs": rest, "last_run": tick.number, "coupons": left_over}
     return state.model_copy(update=billed_state), run
+
+
+def _repriced(due: DuePeriod, corrections: Sequence[Repriced]) -> Iterator[DuePeriod]:
+    """A period that is rated anew, its charges by the plan version that was found to be right for them."""
+    versions = {(one.subscription, one.card, one.number, one.period): one.plan_version for one in corrections}
+    found: dict[str, list[DueCharge]] = {}
+    for charge in due.charges or ():
+        key = (due.subscription, charge.card, charge.number, due.period)
+        version = versions.get(key, due.plan_version) if due.rerates else due.plan_version
+        found.setdefault(version, []).append(charge)
+    for version, charges in found.items():
+        yield due.model_copy(update={"plan_version": version, "charges": tuple(charges)})
 
 
 def _coupons(state: CustomerState, at: datetime) -> tuple[tuple[Redeemed, ...], tuple[Redeemed, ...]]:

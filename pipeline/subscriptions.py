@@ -37,11 +37,12 @@ FOLDS: Mapping[str, Callable[[CustomerState, Any, Context], CustomerState]] = {
     "grant_credit": customer_commands.grant_credit,
     "restore_credit": document_commands.restore_credit,
     "bill_again": document_commands.bill_again,
+    "rerate": document_commands.rerate,
 }
 """Command -> what it makes of a state; raises Refused."""
 MOVES_MONEY = (
     "change", "change_quantity", "change_add_ons", "set_override", "set_anchor", "cancel", "reactivate", "pause",
-    "resume", "extend_trial", "add_line", "redeem_coupon", "grant_credit",
+    "resume", "extend_trial", "add_line", "redeem_coupon", "grant_credit", "rerate",
 )  # fmt: skip
 """These need a reason."""
 OF_NEW_CUSTOMERS = ("subscribe", "set_customer", "grant_credit", "add_line")

@@ -264,6 +264,18 @@ class BillAgain(_Command):
     parts: tuple[BilledPart, ...]
 
 
+class Rerate(_OfSubscription):
+    """Rates billed periods anew with another version of their plan: our own mistake is mended by the next run."""
+
+    command: Literal["rerate"] = "rerate"
+    batch: Name
+    """Names all commands of one correction; the same batch asked for again changes nothing."""
+    plan: Name
+    plan_version: Name
+    span: Period
+    """Periods that begin in it."""
+
+
 class TickCopy(BaseModel):
     """A tick, copied by the forwarder into every partition of billing.commands; the first copy of a number wins."""
 
@@ -294,6 +306,7 @@ Command = (
     | ActOnDocument
     | RestoreCredit
     | BillAgain
+    | Rerate
 )
 CommandRecord = Annotated[Command | TickCopy, Field(discriminator="command")]
 COMMAND_RECORD: TypeAdapter[Command | TickCopy] = TypeAdapter(CommandRecord)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.customer_state import Late
 from schemas.engine import ENGINE
 from schemas.identity import content_hash
 from schemas.invoice import STANDING, Basis
@@ -35,13 +36,15 @@ class CreditNoteLine(BaseModel):
     name: str
     period: Period
     service: Period
-    asked: Amount
+    asked: Amount | None = None
     """What the run found to give back; `gross` is what of it was left of the line when the note was issued."""
     gross: Amount
     discount: Amount = ZERO
     net: Amount
     taxes: tuple[AppliedTax, ...] = ()
     tax_behavior: Literal["exclusive", "inclusive"] = "exclusive"
+    late: Late | None = None
+    """What came after the close of that period and caused this line."""
     rated: RatedLine | None = None
     """For usage that was rated again: what the period comes to now."""
 

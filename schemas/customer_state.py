@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from schemas.credit import CreditGrant
 from schemas.customer import Customer
 from schemas.discount import Discount
+from schemas.late_usage import LatePolicy
 from schemas.period import Instant, Period
 from schemas.quantity import Amount, NonNegative
 from schemas.subscription import Override, Subscription
@@ -63,6 +64,18 @@ class Redeemed(BaseModel):
     """For so many runs more; None for all."""
 
 
+class Repriced(BaseModel):
+    """A billed period of a charge that is rated with another version of its plan from now on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subscription: str
+    card: str
+    number: int
+    period: Period
+    plan_version: str
+
+
 class CustomerState(BaseModel):
     """A function of the customer's commands and ticks below a position of billing.commands."""
 
@@ -81,6 +94,8 @@ class CustomerState(BaseModel):
     """Number of the tick that billed something last; 0 before the first."""
     disregarded: tuple[Disregarded, ...] = ()
     """What earlier runs billed on documents that were rejected."""
+    repriced: tuple[Repriced, ...] = ()
+    """Periods whose price was wrong when they were billed, the newest correction last."""
 
 
 class DueCharge(BaseModel):
@@ -93,6 +108,19 @@ class DueCharge(BaseModel):
     """Tells the charges of one card apart: each change begins another."""
     quantity: NonNegative | None = None
     override: Override | None = None
+
+
+class Late(BaseModel):
+    """Why a closed period is looked at again, and what its plan does with the difference."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: LatePolicy
+    minimum: NonNegative
+    records: int
+    """Late events, corrections and attributions that touch the period."""
+    positions: tuple[str, ...]
+    """Where the first of them are: topic/partition/offset."""
 
 
 class DuePeriod(BaseModel):
@@ -127,6 +155,8 @@ class DuePeriod(BaseModel):
     other_subjects: tuple[str, ...] = ()
     group: str = ""
     """The subscription, if it has invoices of its own."""
+    late: Late | None = None
+    """For a closed period that is looked at again, because of what came after its close."""
 
     @property
     def served(self) -> tuple[Period, ...]:

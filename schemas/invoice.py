@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from schemas.credit import CreditUse
+from schemas.customer_state import Late
 from schemas.discount import DiscountPart
 from schemas.dunning import DunningPolicy
 from schemas.engine import ENGINE
@@ -37,6 +38,8 @@ class InvoiceLine(BaseModel):
     """Which charge of the rate card: each change of plan, quantity or price begins another."""
     adjusts: Period | None = None
     """The full period that was billed before and is corrected by this line."""
+    late: Late | None = None
+    """What came after the close of that period and caused this line."""
     span: Period | None = None
     """What was given back, on a credit; else the service of the rated line."""
     rated: RatedLine

@@ -48,6 +48,8 @@ MODULES: Final = (
     "agents.cli.cost",
     "agents.cli.lateness",
     "agents.cli.invoices",
+    "agents.cli.close",
+    "agents.cli.rerate",
     "agents.cli.invoice_preview",
     "agents.cli.ledger",
     "agents.cli.payments",

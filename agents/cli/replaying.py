@@ -15,6 +15,7 @@ from typing import Any
 
 from agents.catalogue import CatalogueLog
 from agents.invoicer import terms_of
+from agents.late_usage import looking_back
 from agents.period_closer import Frozen, freeze, usage_of
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
@@ -80,8 +81,9 @@ class Replayer:
     async def _tick(self, closes: Sequence[StoredClose]) -> list[Verdict]:
         """The closes of one tick together: one query per meter and span answers for all of them."""
         tick, revision = closes[0].run.tick, closes[0].run.revision
-        runs = [close.run for close in closes]
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
+        made = [close.run for close in closes]
+        runs = await asyncio.to_thread(looking_back, self._billing.late_usage, tick, made, catalogue)
         usage = await asyncio.to_thread(usage_of, self._billing, tick, revision, runs, catalogue)
         frozen = [freeze(run, catalogue, usage) for run in runs]
         ids = [found.closed.close_id for found in frozen]
@@ -95,8 +97,8 @@ class Replayer:
             close_id, customer = found.closed.close_id, found.closed.customer
             differences = (*_record_differences(close.record, found), *_row_differences(rows[close_id], found))
             verdicts.append(Verdict("close", close_id, customer, tick.number, tuple(differences)))
-            terms = terms_of(found.closed, used)
-            verdicts += _documents(found, catalogue, issued.get(close_id, ()), terms, stored.get(close_id, ()))
+            again = drafts_of(found, catalogue, issued.get(close_id, ()), terms_of(found.closed, used))
+            verdicts += _documents(again, stored.get(close_id, ()))
         return verdicts
 
     async def shadow(
@@ -170,16 +172,10 @@ def _shown(values: list[Any] | None) -> str:
     return "nothing" if values is None else ", ".join(f"{n} {v}" for n, v in zip(VALUES, values, strict=True))
 
 
-def _documents(
-    frozen: Frozen,
-    catalogue: Catalogue,
-    issued: Sequence[IssuedLine],
-    terms: Terms,
-    stored: Sequence[StoredInvoice],
-) -> Iterator[Verdict]:
-    """The documents of a close, from the usage that was just computed again and the lines issued before it."""
-    again = {draft.id: draft for draft in drafts_of(frozen, catalogue, issued, terms)}
-    held = {document.invoice.id: document for document in stored}
+def _documents(drafts: Sequence[Invoice], stored: Sequence[StoredInvoice]) -> Iterator[Verdict]:
+    """The documents of a close; one that stands in the place of a void one follows from that, not from the close."""
+    again = {draft.id: draft for draft in drafts}
+    held = {document.invoice.id: document for document in stored if document.invoice.replaces is None}
     for document_id in sorted(again.keys() | held.keys()):
         yield _document(held.get(document_id), again.get(document_id))
 

@@ -72,7 +72,7 @@ async def _whatif(
     bound = exact(percent)
     span = span_of(period, "--period") if period else None
     async with reading(settings) as readers:
-        candidate, meters = _candidate(plan, files, await readers.catalogue.newest())
+        candidate, meters = candidate_of(plan, files, await readers.catalogue.newest())
         replayer = Replayer(readers.billing, readers.documents, readers.lines, readers.looks, readers.catalogue)
         before, after = await replayer.shadow(candidate, meters, frozenset(of or [candidate.name]), span)
     if not before:
@@ -90,7 +90,7 @@ async def _whatif(
     _show(screen, candidate, shadows, odd, bound)
 
 
-def _candidate(name: str, files: list[Path], applied: Catalogue) -> tuple[PlanEntry, tuple[MeterEntry, ...]]:
+def candidate_of(name: str, files: list[Path], applied: Catalogue) -> tuple[PlanEntry, tuple[MeterEntry, ...]]:
     """The plan and meters of files, or of the log. Raises Refused for faults, NotFound for an unknown plan."""
     from agents.catalogue_files import entries_of, read_files
     from agents.cli.failures import NotFound, Refused

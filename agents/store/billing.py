@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from agents.store.connection import Connection, query_text
+from agents.store.late_usage import LateUsageStore
 from agents.store.metered_usage import Question, UsageReader, UsageRow
 from schemas.command import Attribution, CommandOutcome
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
@@ -32,6 +33,7 @@ class BillingStore:
     def __init__(self, connection: Connection) -> None:
         self._db = connection
         self._usage = UsageReader(connection)
+        self.late_usage = LateUsageStore(connection)
 
     # -- ticks ---------------------------------------------------------------------------------------------------
 
@@ -216,10 +218,26 @@ class BillingStore:
         return ""
 
     def park(self, run: BillingRun, reason: str, detail: str) -> None:
-        """Sets a run aside with a reason; the others close on time."""
+        """Sets a run aside with a reason; the others close on time. One that was released is parked again."""
+        known = self._db.tuples(
+            "SELECT max(version) FROM parked_runs WHERE customer = {customer:String} AND tick = {tick:UInt64}",
+            {"customer": run.customer, "tick": run.tick.number},
+        )
         self._db.insert(
             "parked_runs", ("customer", "tick", "revision", "reason", "detail", "version"),
-            [(run.customer, run.tick.number, run.revision, reason, detail, 1)],
+            [(run.customer, run.tick.number, run.revision, reason, detail, known[0][0] + 1)],
+        )  # fmt: skip
+
+    def release(self, customer: str, detail: str) -> None:
+        """Lets the parked runs of a customer be looked at again."""
+        rows = self._db.tuples(
+            "SELECT customer, tick, revision, reason, version + 1 FROM parked_runs FINAL "
+            "WHERE customer = {customer:String} AND NOT released",
+            {"customer": customer},
+        )
+        self._db.insert(
+            "parked_runs", ("customer", "tick", "revision", "reason", "detail", "version", "released"),
+            [(*row[:4], detail, row[4], True) for row in rows],
         )  # fmt: skip
 
     def coverage(self, topic: str) -> dict[int, int]:

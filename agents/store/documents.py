@@ -121,17 +121,27 @@ class DocumentStore:
                 lines[customer].append(BilledLine(str(document), InvoiceLine.model_validate_json(record)))
             elif (line := CreditNoteLine.model_validate_json(record)).invoice_line is not None:
                 place = (corrects, line.invoice_line)
-                asked[place] = asked.get(place, ZERO) + line.asked
+                asked[place] = asked.get(place, ZERO) + (line.gross if line.asked is None else line.asked)
         return {customer: credited(found, asked) for customer, found in lines.items()}
 
     # -- the order in which documents become final -------------------------------------------------------------------
 
-    def drafts_of_complete_ticks(self) -> list[tuple[str, str, int, str]]:
-        """(document, customer, tick, series) of drafts whose tick is complete and that are not ordered yet."""
-        return [
-            (str(row[0]), row[1], row[2], row[3])
-            for row in self._db.tuples(query_text("drafts_of_complete_ticks"), {"partitions": self._partitions})
-        ]
+    def complete_tick(self) -> int:
+        """The last tick of which, and before which, every draft is here; 0 before the first."""
+        return int(self._db.tuples(query_text("complete_tick"), {"partitions": self._partitions})[0][0])
+
+    def drafts_of_complete_ticks(self, complete: int) -> list[tuple[str, str, int, str]]:
+        """(document, customer, tick, series) of drafts up to a complete tick that are not ordered yet."""
+        rows = self._db.tuples(query_text("drafts_of_complete_ticks"), {"complete": complete})
+        return [(str(row[0]), row[1], row[2], row[3]) for row in rows]
+
+    def known_documents(self, document_ids: Sequence[str]) -> set[str]:
+        """Which of these are documents that are here; an id that is no UUID is none."""
+        rows = self._db.tuples(
+            "SELECT DISTINCT toString(document_id) FROM invoices WHERE toString(document_id) IN {ids:Array(String)}",
+            {"ids": list(document_ids)},
+        )
+        return {row[0] for row in rows}
 
     def insert_actions(self, actions: Sequence[DocumentAction]) -> None:
         """Stores commands about documents until they are in billing.finalisations."""

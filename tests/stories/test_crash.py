@@ -13,7 +13,7 @@ import pytest
 
 from agents.commands import send
 from agents.crash_points import BILLING, INGESTION, Step
-from schemas.command import CommandOutcome, Subscribe
+from schemas.command import ActOnDocument, CommandOutcome, Subscribe
 from tests.builders import event, events, retraction
 from tests.deployments import Deployment
 from tests.stories import october
@@ -25,17 +25,19 @@ BILLING_CHAINS = (
     (Step.TICKS, Step.COPIES),
     (Step.OUTCOMES, Step.RUNS, Step.STATES),
     (Step.CLOCK, Step.ANSWERS),
-    (Step.FREEZE, Step.CLOSE, Step.CLOSED),
+    (Step.LATE, Step.FREEZE, Step.CLOSE, Step.CLOSED),
     (Step.RATE, Step.RATED, Step.FINALISE, Step.FINALISED),
-    (Step.NUMBER, Step.PUBLISH, Step.FINAL),
+    (Step.NUMBER, Step.PUBLISH),
+    (Step.DECIDED, Step.BOOKED, Step.FINAL),
 )
+COLLECTING = (Step.DUN, Step.REQUEST, Step.NOTIFY, Step.CARRY)  # tests/stories of collection
 FOR_EACH_CUSTOMER = (Step.CLOSE, Step.FINALISE, Step.PUBLISH)
 GAPS = "SELECT topic, k_partition, gaps FROM v_ingest_coverage WHERE gaps > 0 OR covered < reached"
 
 
 def test_every_write_is_in_a_chain() -> None:
     assert [step for chain in INGEST_CHAINS for step in chain] == list(INGESTION)
-    assert [step for chain in BILLING_CHAINS for step in chain] == list(BILLING)
+    assert [*(step for chain in BILLING_CHAINS for step in chain), *COLLECTING] == list(BILLING)
 
 
 def places(step: Step) -> Sequence[str]:
@@ -89,7 +91,10 @@ async def test_a_billing_worker_killed_around_a_write_bills_once_and_the_same(
     await deployment.publish([*october.OF_OCTOBER, *october.LATE])
     await deployment.stored()
     assert first.stop() == 0
-    commands = [subscribe("newcomer", "small", "refused too"), subscribe("stranger", "unknown", "refused")]
+    nothing = ActOnDocument(
+        request_id="refused as well", actor="test", reason="a test", customer="edge", action="void", document_id="none"
+    )
+    commands = [subscribe("newcomer", "small", "refused too"), subscribe("stranger", "unknown", "refused"), nothing]
     await send(deployment.logs, commands)
     await deployment.tick(october.CLOSES)
     await die_at(deployment, "billing", chain)
@@ -114,5 +119,5 @@ async def check_outputs(deployment: Deployment) -> None:
     assert len({document["document_id"] for document in documents}) == 3
     answers = {record.value or b"" for record in await deployment.records("billing.command-outcomes")}
     outcomes = [CommandOutcome.model_validate_json(answer) for answer in answers]
-    assert len(outcomes) == len({outcome.request_id for outcome in outcomes}) == 5
+    assert len(outcomes) == len({outcome.request_id for outcome in outcomes}) == 6
     assert {outcome.accepted for outcome in outcomes if outcome.customer == "stranger"} == {False}

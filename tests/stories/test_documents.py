@@ -88,6 +88,9 @@ async def test_a_document_from_hold_to_void_each_transition_once_and_in_order(de
         await act(deployment, "void", "b", held["b"])
         == "invoice: is a draft; only a final invoice can be credited or voided"
     )
+    nowhere = "6a1f0c8e-8f53-5d0e-9b1c-2d4f7a3b9c10"
+    assert await act(deployment, "void", "a", nowhere) == f"document: no {nowhere}"
+    assert await act(deployment, "void", "a", "INV") == "document: no INV"
     assert await act(deployment, "release", "b", held["b"]) == ""
     assert await act(deployment, "reject", "c", held["c"]) == ""
     assert await act(deployment, "reissue", "a", first.id) == ""
