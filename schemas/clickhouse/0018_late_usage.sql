@@ -1,4 +1,4 @@
--- 0017_late_usage: closed periods that a run looks at again, because of what came after their close.
+-- 0018_late_usage: closed periods that a run looks at again, because of what came after their close.
 
 CREATE TABLE late_periods (
   customer String,
