@@ -31,7 +31,7 @@ PARTS: Mapping[str, Plan] = {
     "sealing": Plan(sealing.measure, 240_000, 2_400_000),
     "latency": Plan(latency.measure, 8, 60),
     "http": Plan(http.measure, 4, 20),
-    "usage": Plan(usage.measure, 1_000_000, 10_000_000),
+    "usage": Plan(usage.measure, 300_000, 10_000_000),
     "rating": Plan(rating.measure, 4_000, 100_000),
 }
 
