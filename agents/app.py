@@ -7,6 +7,7 @@ from agents import (
     auditor,
     collector,
     dead_letters,
+    eraser,
     finaliser,
     ingester,
     invoicer,
@@ -22,6 +23,7 @@ from agents.catalogue import CatalogueLog
 from agents.collector import Collector
 from agents.dead_letters import Resolver
 from agents.delivery import TallyApp
+from agents.eraser import Eraser
 from agents.finaliser import Finaliser
 from agents.ingester import Ingester
 from agents.invoicer import Invoicer
@@ -36,6 +38,7 @@ from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
+from agents.store.erasures import ErasureStore
 from agents.store.metering_costs import CostStore
 from agents.store.money import MoneyStore
 from agents.store.positions import PositionStore
@@ -110,8 +113,10 @@ def create_billing_app(settings: Settings) -> TallyApp:
     invoicer.attach(app, Invoicer(documents, lines, catalogue, periods, app.crash_point, waits=silent), periods)
     log_of_documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     booked = MoneyStore(Connection(settings))
+    erasing = Eraser(logs, ErasureStore(Connection(settings)), catalogue, partitions=settings.billing_partitions)
     finaliser.attach(app, Finaliser(logs, log_of_documents, billing_store(), booked, finals, app.crash_point))
     money = MoneyStore(Connection(settings))
     collector.attach(app, Collector(settings, logs, billing_store(), money, app.crash_point))
+    eraser.attach(app, erasing)
     app.on_worker_end(logs.stop)
     return app

@@ -18,7 +18,7 @@ from agents.store.audits import AuditStore
 from agents.store.totals import TotalsStore
 from agents.topics import CATALOGUE, USAGE_EVENTS
 from pipeline.sealing import chunks, covers, vector_of
-from schemas.tick import USAGE, Tick
+from schemas.tick import ERASURES, USAGE, Tick
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,12 @@ class Auditor:
         """
         waiting = await asyncio.to_thread(self._audits.waiting)
         coverage = await asyncio.to_thread(self._totals.coverage) if waiting else {}
-        covered = [tick for tick in waiting if covers(coverage, tick.vector.of(USAGE))]
+        erased = await asyncio.to_thread(self._totals.erased_to) if waiting else 0
+        # While an erasure is carried out, rows stand twice at their positions: they are not taken for copies.
+        covered = [
+            tick for tick in waiting
+            if covers(coverage, tick.vector.of(USAGE)) and tick.vector.end(ERASURES, 0) <= erased
+        ]  # fmt: skip
         if covered:
             await self.audit(covered[-1], vector_of(coverage, len(covered[-1].vector.of(USAGE))))
         return len(covered)

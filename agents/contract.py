@@ -26,6 +26,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "tick": ("billing.ticks", "schemas.tick:Tick"),
     "attribution": ("billing.attributions", "schemas.command:Attribution"),
     "catalogue-entry": ("billing.catalogue", "schemas.catalogue_entry:ENTRY"),
+    "erasure": ("billing.erasures", "schemas.erasure:Erasure"),
     "command": ("billing.commands", "schemas.command:COMMAND_RECORD"),
     "command-outcome": ("billing.command-outcomes", "schemas.command:CommandOutcome"),
     "period-closed": ("billing.periods", "schemas.customer_state:PeriodClosed"),

@@ -19,10 +19,13 @@ from agents.topics import USAGE_EVENTS
 from pipeline.positions import First, Judged
 from pipeline.recount import Reading, amounts, counted, needs_no_exact_form, read
 from pipeline.validation import Event
+from schemas.erasure import PSEUDONYM, pseudonym_of, subject_hash
 
 AT_ONCE = 50_000
 NAMED = 20
 COPY = "copy: "
+EXPIRED = "expired"
+ERASED = "erased"
 IDENTITY_HORIZON_DAYS = 400
 
 
@@ -87,10 +90,15 @@ class Recount:
             if listed or not stored:
                 without.append((record, reading, listed))
                 continue
+            if any(row.what == EXPIRED for row in stored):
+                found.expired += 1  # retired: what was counted of it is frozen
+                continue
             _count(found, reading.outcome)
             for said in _faults(record, reading, stored):
                 found.differs(f"{place}{record.offset}: {said}")
         for offset in rows:
+            if rows[offset][0].what == EXPIRED:
+                continue
             found.differs(f"{place}{offset}: a row ({rows[offset][0].what}), but the log has no record there")
         self._copies(partition, without, found)
 
@@ -132,13 +140,20 @@ def _faults(record: LogRecord, reading: Reading, rows: Sequence[StoredRow]) -> I
         if row.what != reading.outcome:
             yield f"{_named(reading)}, but it is stored as {row.what}"
         elif row.what == "dead letter":
-            if base64.b64decode(row.data) != (record.value or b""):
+            if row.type != ERASED and base64.b64decode(row.data) != (record.value or b""):
                 yield "its value is not that of the record"
         else:
             yield from _altered(reading, row)
 
 
 def _altered(reading: Reading, row: StoredRow) -> Iterator[str]:
+    if row.subject.startswith(PSEUDONYM) and row.subject == pseudonym_of(subject_hash(reading.subject)):
+        # Erased: its bytes are gone, its identity is not.
+        kept = ("source", "id", "type", "ts_ms")
+        yield from (
+            f"{name} of an erased event is altered" for name in kept if getattr(row, name) != getattr(reading, name)
+        )
+        return
     for name in ("source", "id", "type", "subject", "ts_ms"):
         if getattr(row, name) != getattr(reading, name):
             yield f"{name} is stored as {getattr(row, name)!r}, the record says {getattr(reading, name)!r}"

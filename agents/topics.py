@@ -57,6 +57,7 @@ EPOCHS = "usage.epochs"
 TICKS = "billing.ticks"
 ATTRIBUTIONS = "billing.attributions"
 CATALOGUE = "billing.catalogue"
+ERASURES = "billing.erasures"
 COMMANDS = "billing.commands"
 OUTCOMES = "billing.command-outcomes"
 PERIODS = "billing.periods"
@@ -81,6 +82,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(TICKS, "none", 1, "billing time: number, time, vector", broker_time=True),
     Topic(ATTRIBUTIONS, "subject", 1, "subject to customer, effective-dated", broker_time=True),
     Topic(CATALOGUE, "kind/name@version", 1, "versions of meters and plans", compacted=True, broker_time=True),
+    Topic(ERASURES, "none", 1, "subjects whose bytes are to go, by hash", broker_time=True),
     Topic(COMMANDS, "customer", "billing", "what changes a customer's state, and the ticks", broker_time=True),
     Topic(OUTCOMES, "customer", "billing", "accepted or refused, with the reason"),
     Topic(PERIODS, "customer", "billing", "PeriodClosed"),

@@ -15,7 +15,8 @@ Clock = Literal["wall", "test"]
 USAGE = "usage.events"
 ATTRIBUTIONS = "billing.attributions"
 CATALOGUE = "billing.catalogue"
-INPUT_LOGS = (USAGE, ATTRIBUTIONS, CATALOGUE)
+ERASURES = "billing.erasures"
+INPUT_LOGS = (USAGE, ATTRIBUTIONS, CATALOGUE, ERASURES)
 
 
 class Vector(BaseModel):

@@ -65,6 +65,7 @@ MODULES: Final = (
     "agents.cli.leaks",
     "agents.cli.dead_letters",
     "agents.cli.correct",
+    "agents.cli.retention",
     "agents.cli.tail",
     "agents.cli.topics",
     "agents.cli.migrate",

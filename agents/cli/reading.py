@@ -27,6 +27,7 @@ class Reading:
     """Readers on one connection: ask them one after the other."""
 
     connection: Connection
+    partitions: int
     logs: Logs
     catalogue: CatalogueLog
     billing: BillingStore
@@ -49,6 +50,7 @@ async def reading(settings: Settings) -> AsyncIterator[Reading]:
     try:
         yield Reading(
             connection=connection,
+            partitions=settings.billing_partitions,
             logs=logs,
             catalogue=CatalogueLog(logs),
             billing=billing,

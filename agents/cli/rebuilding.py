@@ -137,9 +137,10 @@ async def _reading(settings: Settings, target: Settings) -> AsyncIterator[tuple[
 
 def _bound(present: Fingerprints, ends: Mapping[str, tuple[int, ...]]) -> Bound:
     tick, audited = present.last_closed()
+    erased = present.erased_to()
     return Bound(
         usage=ends[USAGE_EVENTS], audited=audited, commands=ends[COMMANDS], attributions=ends[ATTRIBUTIONS][0],
-        finalisations=ends[FINALISATIONS][0], tick=tick,
+        finalisations=ends[FINALISATIONS][0], tick=tick, erasures=erased,
     )  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def _arrived(present: _Side, again: _Side, ends: Mapping[str, tuple[int, ...]], 
     """Whether everything is read, and as much is computed as there is."""
     if again.stored(ends) < sum(map(sum, ends.values())):
         return False
-    late = ("retractions", "period_usage", "closes", "run_lines", "finalisations", "invoices")
+    late = ("retractions", "period_usage", "closes", "run_lines", "finalisations", "erasures", "invoices")
     return all(
         again.fingerprints.of(table, bound).rows >= present.fingerprints.of(table, bound).rows for table in late
     ) and again.fingerprints.of("invoices", bound) == present.fingerprints.of("invoices", bound)

@@ -77,6 +77,8 @@ async def _replay(
             f"{v.kind} {v.name} ({v.customer}): {said}" for v in different for said in v.differences
         ))  # fmt: skip
     closes = sum(verdict.kind == "close" for verdict in verdicts)
+    for note in sorted({verdict.note for verdict in verdicts if verdict.note}):
+        screen.say(f"{sum(verdict.note == note for verdict in verdicts):,} closes: {note}")
     screen.say(f"{closes:,} closes and {len(verdicts) - closes:,} documents computed again: identical bytes.")
 
 
@@ -88,4 +90,5 @@ def _described(verdict: Verdict) -> dict[str, object]:
         "tick": verdict.tick,
         "identical": verdict.identical,
         "differences": list(verdict.differences),
+        "note": verdict.note,
     }

@@ -20,7 +20,7 @@ from agents.period_closer import Frozen, freeze, usage_of
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
 from agents.store.frozen_usage import usage_by_meter
-from agents.store.looks import LookStore, StoredClose, StoredInvoice
+from agents.store.looks import Gone, LookStore, StoredClose, StoredInvoice
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
 from pipeline.books import as_entered
@@ -28,7 +28,7 @@ from pipeline.engines import engine_of
 from pipeline.invoicing import Terms
 from pipeline.whatif import last_closed, moved, with_candidate
 from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
-from schemas.customer_state import BillingRun
+from schemas.customer_state import BillingRun, PeriodClosed
 from schemas.identity import canonical_json
 from schemas.invoice import Invoice
 from schemas.issued_line import IssuedLine
@@ -49,6 +49,8 @@ class Verdict:
     customer: str
     tick: int
     differences: tuple[str, ...] = ()
+    note: str = ""
+    """What could not be computed from raw events any more, and was taken as the close froze it."""
 
     @property
     def identical(self) -> bool:
@@ -93,12 +95,14 @@ class Replayer:
         used = await asyncio.to_thread(self._documents.used_of_grants, with_grants)
         stored = _by_close(await asyncio.to_thread(self._looks.documents_of, ids))
         verdicts: list[Verdict] = []
-        for close, found in zip(closes, frozen, strict=True):
-            close_id, customer = found.closed.close_id, found.closed.customer
+        gone = await asyncio.to_thread(self._looks.gone)
+        for close, again in zip(closes, frozen, strict=True):
+            close_id, customer = again.closed.close_id, again.closed.customer
+            found, note = as_kept(close, again, rows[close_id], gone)
             differences = (*_record_differences(close.record, found), *_row_differences(rows[close_id], found))
-            verdicts.append(Verdict("close", close_id, customer, tick.number, tuple(differences)))
-            again = drafts_of(found, catalogue, issued.get(close_id, ()), terms_of(found.closed, used))
-            verdicts += _documents(again, stored.get(close_id, ()))
+            verdicts.append(Verdict("close", close_id, customer, tick.number, tuple(differences), note))
+            drafts = drafts_of(found, catalogue, issued.get(close_id, ()), terms_of(found.closed, used))
+            verdicts += _documents(drafts, stored.get(close_id, ()))
         return verdicts
 
     async def shadow(
@@ -144,6 +148,26 @@ def drafts_of(
     engine = engine_of(frozen.closed.tick)
     lines = engine.lines(frozen.closed, usage_by_meter(rows), catalogue, issued)
     return engine.invoices(frozen.closed, lines, catalogue, terms or Terms(discounts=frozen.closed.discounts))
+
+
+def as_kept(close: StoredClose, again: Frozen, rows: Sequence[dict[str, Any]], gone: Gone) -> tuple[Frozen, str]:
+    """A close as it can be computed with the raw usage that is still kept, and what had to be taken as it was frozen.
+
+    Behind a retirement that is all of it. Where subjects were erased it is the fingerprints, which hash the bytes that
+    are gone: counts and values are still computed and compared.
+    """
+    if any(due.service.start < gone.before for due in close.run.periods):
+        frozen = tuple(tuple(row[name] for name in PERIOD_USAGE_COLUMNS) for row in rows)
+        return Frozen(PeriodClosed.model_validate_json(close.record), frozen), "frozen: its raw usage was retired"
+    if again.closed.customer not in gone.customers:
+        return again, ""
+    place = PERIOD_USAGE_COLUMNS.index("fingerprint")
+    held = {tuple(row[name] for name in KEY): row["fingerprint"] for row in rows}
+    kept = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in again.rows]
+    prints = [held.get(tuple(row[name] for name in KEY), row["fingerprint"]) for row in kept]
+    same = tuple((*row[:place], found, *row[place + 1 :]) for row, found in zip(again.rows, prints, strict=True))
+    stated = PeriodClosed.model_validate_json(close.record).fingerprint
+    return Frozen(again.closed.model_copy(update={"fingerprint": stated}), same), "fingerprints of erased subjects"
 
 
 def _by_close(documents: Sequence[StoredInvoice]) -> Mapping[str, Sequence[StoredInvoice]]:

@@ -16,7 +16,7 @@ from agents.store.late_usage import LateUsageStore
 from agents.store.metered_usage import Question, UsageReader, UsageRow
 from schemas.command import Attribution, CommandOutcome
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
-from schemas.tick import ATTRIBUTIONS, USAGE, Tick
+from schemas.tick import ATTRIBUTIONS, ERASURES, USAGE, Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +213,17 @@ class BillingStore:
             for partition, end in enumerate(tick.vector.of(topic)):
                 if (stored := coverage.get(partition, 0)) < end:
                     return f"{topic}/{partition} is stored to {stored}, tick {tick.number} needs {end}"
+        if (carried_out := self.erased_to()) < tick.vector.end(ERASURES, 0):
+            return (
+                f"{ERASURES}/0 is carried out to {carried_out}, tick {tick.number} needs {tick.vector.end(ERASURES, 0)}"
+            )
         if tick.number > self.audited_tick():
             return f"tick {tick.number} waits for the audit of copies"
         return ""
+
+    def erased_to(self) -> int:
+        """The offset of billing.erasures behind the last erasure that was carried out."""
+        return int(self._db.tuples("SELECT if(count() = 0, 0, max(k_offset) + 1) FROM erasures")[0][0])
 
     def park(self, run: BillingRun, reason: str, detail: str) -> None:
         """Sets a run aside with a reason; the others close on time. One that was released is parked again."""

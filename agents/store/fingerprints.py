@@ -25,6 +25,7 @@ class Bound:
     attributions: int
     finalisations: int
     tick: int
+    erasures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ TABLES: Mapping[str, tuple[str, str]] = {
     ),
     "run_lines": ("customer, tick, revision, line, record", BY_TICK),
     "finalisations": ("document_id, series, number, issued_at, k_offset", "k_offset < {finalisations:UInt64}"),
+    "erasures": ("k_offset, subject_sha256, pseudonym, toString(customers)", "k_offset < {erasures:UInt64}"),
     "invoices": ("document_id, kind, number, customer, total, content_sha256", BY_TICK),
 }  # fmt: skip
 """Table -> (what a row says, which rows lie below a bound)."""
@@ -87,6 +89,10 @@ class Fingerprints:
         )
         return (rows[0][0], tuple(rows[0][1])) if rows else (0, ())
 
+    def erased_to(self) -> int:
+        """The offset of billing.erasures behind the last that was carried out."""
+        return int(self._db.tuples("SELECT if(count() = 0, 0, max(k_offset) + 1) FROM erasures")[0][0])
+
     def of(self, table: str, bound: Bound) -> Fingerprint:
         """The fingerprint of a table below a bound."""
         columns, below = TABLES[table]
@@ -96,6 +102,7 @@ class Fingerprints:
             {
                 "usage": _padded(bound.usage), "audited": _padded(bound.audited), "commands": _padded(bound.commands),
                 "attributions": bound.attributions, "finalisations": bound.finalisations, "tick": bound.tick,
+                "erasures": bound.erasures,
             },
         )  # fmt: skip
         return Fingerprint(int(rows[0][0]), int(rows[0][1]))

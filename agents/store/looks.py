@@ -47,6 +47,14 @@ class NotBilled:
     uncounted: int
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Raw usage that is no longer as it was counted: before an instant retired, of some customers erased."""
+
+    before: datetime
+    customers: frozenset[str]
+
+
 class LookStore:
     """What `tally invoice`, `invoices`, `usage` and `replay` ask of ClickHouse."""
 
@@ -140,6 +148,12 @@ class LookStore:
             "span_starts": EPOCH if span is None else span.start, "span_ends": EPOCH if span is None else span.end,
         })  # fmt: skip
         return tuple(StoredClose(row[0], BillingRun.model_validate_json(row[1])) for row in rows)
+
+    def gone(self) -> Gone:
+        """What of raw usage was retired or erased."""
+        before = self._db.tuples("SELECT max(before) FROM retirements")[0][0]
+        customers = self._db.tuples("SELECT DISTINCT arrayJoin(customers) FROM erasures FINAL")
+        return Gone(before, frozenset(row[0] for row in customers))
 
     def stored_to(self) -> datetime | None:
         """Broker time of the newest usage that is stored; None before the first."""

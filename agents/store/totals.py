@@ -59,6 +59,10 @@ class TotalsStore:
         rows = self._db.tuples(query_text("corrected_panes"), {"before": padded, "usage": list(coverage)})
         return tuple(row[0] for row in rows)
 
+    def erased_to(self) -> int:
+        """The offset of billing.erasures behind the last erasure that was carried out."""
+        return self._billing.erased_to()
+
     def audited_tick(self) -> int:
         """Number of the last tick whose vector was audited; 0 before the first."""
         return self._billing.audited_tick()

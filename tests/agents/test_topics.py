@@ -29,6 +29,7 @@ def test_the_table_is_that_of_the_contract() -> None:
         "billing.ticks": (1, -1),
         "billing.attributions": (1, -1),
         "billing.catalogue": (1, -1),
+        "billing.erasures": (1, -1),
         "billing.commands": (4, -1),
         "billing.command-outcomes": (4, -1),
         "billing.periods": (4, -1),

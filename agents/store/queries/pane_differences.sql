@@ -42,7 +42,7 @@ compared AS (
     FROM pane_totals FINAL
     WHERE meter = {meter:String} AND meter_version = {version:String}
       AND pane >= {starts:DateTime64(3, 'UTC')} AND pane < {ends:DateTime64(3, 'UTC')})
-  WHERE pane NOT IN (SELECT pane FROM in_flight) AND pane NOT IN ($panes_in_audit)
+  WHERE pane >= (SELECT max(before) FROM retirements) AND pane NOT IN (SELECT pane FROM in_flight) AND pane NOT IN ($panes_in_audit)
     AND pane NOT IN ($panes_of_corrections)
   GROUP BY subject, pane, grp
   HAVING raw_events != total_events OR raw_value != total_value)

@@ -11,7 +11,7 @@ SELECT k_offset, 'correction', type, subject, if(action = 'replace', toUnixTimes
 FROM corrections FINAL
 WHERE k_partition = {partition:UInt16} AND k_offset >= {first:UInt64} AND k_offset < {next:UInt64}
 UNION ALL
-SELECT k_offset, 'dead letter', '', '', 0, '', '', base64Encode(payload), ''
+SELECT k_offset, 'dead letter', if(detail = 'erased', 'erased', ''), '', 0, '', '', base64Encode(payload), ''
 FROM dead_letters FINAL
 WHERE topic = 'usage.events' AND k_partition = {partition:UInt16} AND k_offset >= {first:UInt64}
   AND k_offset < {next:UInt64}
@@ -19,3 +19,9 @@ UNION ALL
 SELECT k_offset, concat('copy: ', toString(kind)), type, subject, toUnixTimestamp64Milli(ts), source, id, '', ''
 FROM copies FINAL
 WHERE k_partition = {partition:UInt16} AND k_offset >= {first:UInt64} AND k_offset < {next:UInt64}
+UNION ALL
+SELECT arrayJoin(range(greatest(first_offset, {first:UInt64}), least(next_offset, {next:UInt64}))), 'expired', '', '', 0,
+  '', '', '', ''
+FROM empty_positions FINAL
+WHERE why = 'expired' AND k_partition = {partition:UInt16} AND first_offset < {next:UInt64}
+  AND next_offset > {first:UInt64}

@@ -4,4 +4,4 @@
   FROM pane_totals FINAL
   WHERE meter = {meter:String} AND meter_version = {version:String} AND events > 0
     AND pane >= toDateTime({starts:DateTime64(3, 'UTC')}) AND pane < toDateTime({ends:DateTime64(3, 'UTC')})
-    AND intDiv(toUnixTimestamp(pane), 300) IN ($panes)
+    AND intDiv(toUnixTimestamp(pane), 300) IN ($panes) AND pane >= (SELECT max(before) FROM retirements)
