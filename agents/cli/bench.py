@@ -57,11 +57,14 @@ def bench(
     """
     import asyncio
     import json
+    import signal
+    import sys
 
     from agents.bench.run import machine, run
     from agents.cli.screen import Screen
 
     screen = Screen(json_only=as_json)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its servers end with it, as with an interrupt
     before = machine()
     figures = asyncio.run(run([str(one) for one in part or list(Part)], size.value, lambda line: _say(line)))
     document = {"size": size.value, "machine": before, "figures": figures.document()}
