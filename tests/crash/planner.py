@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from agents.crash_points import BILLING, INGESTION
+from agents.crash_points import BILLING, INGESTION, OF_COLLECTION
 
-KINDS = {"ingest": INGESTION, "billing": BILLING}
+KINDS = {"ingest": INGESTION, "billing": tuple(step for step in BILLING if step not in OF_COLLECTION)}
+"""Kind of worker -> the steps that the crash run leads to: it bills by the day, and nobody pays."""
 
 
 class Planner:
