@@ -285,7 +285,8 @@ class Storm:
     def _count(self, code: int, name: str) -> None:
         """Notes an end that was no kill of ours: a worker may give up while a server is away, and say so."""
         self.exits[code] += 1
-        if code not in (0, GAVE_UP, -signal.SIGKILL):
+        # Asked to stop before it listened to signals, a worker dies of the signal itself.
+        if code not in (0, GAVE_UP, -signal.SIGKILL, -signal.SIGTERM):
             self.faults.append(f"a worker {name} ended with {code}: see {self._folder}")
 
 
