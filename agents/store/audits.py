@@ -12,7 +12,7 @@ from pipeline.sealing import chunks
 from schemas.tick import USAGE, Tick
 
 NEW_AT_ONCE = 20_000_000
-CANDIDATES_AT_ONCE = 100_000
+CANDIDATES_AT_ONCE = 5_000  # a parameter may have 128 KiB, and an identity has up to 16 characters of it
 
 
 class AuditStore:
