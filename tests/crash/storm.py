@@ -113,13 +113,22 @@ class Storm:
     async def rage(self, told: Callable[[Storm], None]) -> None:
         """Kills and fails until enough days were published and every place was died at often enough."""
         lives = [asyncio.create_task(self._live_and_die(kind, name)) for kind, name in self.slots]
+        telling = asyncio.create_task(self._tell(told))
+        try:
+            await self._rage(lives)
+            await self._settle(lives)
+        finally:  # also if it fails: nobody may wait for the death of a worker that no nursery tells of
+            for task in (*lives, telling):
+                task.cancel()
+            await asyncio.gather(*lives, telling, return_exceptions=True)
+
+    async def _rage(self, lives: list[asyncio.Task[None]]) -> None:
         # A group forms only while all of its members live; from then on a name that comes back disturbs nobody.
         for kind in ("ingest", "billing"):
             count = sum(slot[0] == kind for slot in self.slots)
             await members(self._deployment, count, worker=kind)
         self._gathered.set()
         weather = asyncio.create_task(self._weather())
-        telling = asyncio.create_task(self._tell(told))
         try:
             await self._days(lives)
         finally:
@@ -127,8 +136,6 @@ class Storm:
             await asyncio.gather(weather, return_exceptions=True)
             self._proxy.cut = self._proxy.delay_s = 0.0
             self._calm.set()
-        await self._settle(lives)
-        telling.cancel()
 
     async def _days(self, lives: list[asyncio.Task[None]]) -> None:
         give_up_at = time.monotonic() + self._size.within_s
@@ -175,9 +182,6 @@ class Storm:
                 )
             await asyncio.sleep(0.2)
         await self._deployment.stored(within_s=self._size.settle_s)
-        for life in lives:
-            life.cancel()
-        await asyncio.gather(*lives, return_exceptions=True)
 
     async def _tell(self, told: Callable[[Storm], None]) -> None:
         while True:
