@@ -74,7 +74,10 @@ class Finaliser:
         return len(records)
 
     async def _known_actions(self, complete: int) -> list[DocumentAction]:
-        """Actions whose document is here. One that no draft up to its billing time is, is none: that is refused."""
+        """Actions whose document is here, and money for one that there is not: the books keep that apart.
+
+        A document that no draft up to an action's billing time is, is none: everything else on it is refused.
+        """
         waiting = await asyncio.to_thread(self._documents.waiting_actions)
         if not waiting:
             return []
@@ -84,13 +87,15 @@ class Finaliser:
         unknown = [
             action for action in waiting if action.document_id not in known and action.tick <= complete and is_entered
         ]
+        money = [action.model_copy(update={"unknown": True}) for action in unknown if action.result is not None]
+        unknown = [action for action in unknown if action.result is None]
         if unknown:
             refused = [_outcome(action, Entered(refusal=f"document: no {action.document_id}")) for action in unknown]
             with self._crash.around(Step.DECIDED):
                 await asyncio.to_thread(self._billing.insert_outcomes, refused)
                 await self._answer(refused)
             await asyncio.to_thread(self._documents.mark_ordered, [action.id for action in unknown])
-        return [action for action in waiting if action.document_id in known]
+        return [*(action for action in waiting if action.document_id in known), *money]
 
     async def project(self, batches: Sequence[RecordBatch]) -> None:
         """One cycle on billing.finalisations: its records as rows, whatever is here of what they speak of."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -151,28 +150,14 @@ class DocumentStore:
         )  # fmt: skip
 
     def waiting_actions(self) -> list[DocumentAction]:
-        """Actions that are not in billing.finalisations yet, in order of billing time and position.
-
-        One on a document that there is not says so from here on: it does not wait for ever.
-        """
-        waiting = [
+        """Actions that are not in billing.finalisations yet, in order of billing time and position."""
+        return [
             DocumentAction.model_validate_json(row[0])
             for row in self._db.tuples(
                 "SELECT record FROM document_actions FINAL WHERE action_id NOT IN "
                 "(SELECT document_id FROM ordered_documents) ORDER BY tick, k_partition, k_offset"
             )
         ]
-        known = self._stored([action.document_id for action in waiting])
-        return [
-            action if action.document_id in known else action.model_copy(update={"unknown": True}) for action in waiting
-        ]
-
-    def _stored(self, document_ids: Sequence[str]) -> set[str]:
-        ids = [document_id for document_id in document_ids if _UUID.fullmatch(document_id)]
-        if not ids:
-            return set()
-        rows = self._db.tuples("SELECT document_id FROM invoices WHERE document_id IN {ids:Array(UUID)}", {"ids": ids})
-        return {str(row[0]) for row in rows}
 
     def mark_ordered(self, document_ids: Sequence[str]) -> None:
         """Notes that documents are in billing.finalisations: they are not appended again."""
@@ -281,9 +266,6 @@ class DocumentStore:
             {"below": below, "ids": sorted({request for _, request in wanted})},
         )
         return {(row[0], row[1]): "" if row[3] else row[2] for row in rows}
-
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def document_of(kind: str, text: str) -> Document:
