@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 
 from pipeline.receivables import Booking, transaction
@@ -55,8 +54,3 @@ def noted(note: CreditNote, forgiven: Decimal) -> tuple[Transaction, ...]:
     booking = Booking(note.customer, note.issued_at)
     made = transaction(("credited", note.id), booking, note.currency, "credited", postings, note.id)
     return (made,) if made.postings else ()
-
-
-def booked_at(customer: str, at: datetime, balance: Decimal) -> Booking:
-    """For whom and when, with what the customer's balance holds."""
-    return Booking(customer, at, balance)
