@@ -150,6 +150,26 @@ def documents(deployment: Deployment) -> list[tuple[Any, ...]]:
     return list(deployment.rows("SELECT number, status, document, receivable FROM invoices FINAL ORDER BY number"))
 
 
+async def test_a_worker_without_outputs_asks_nobody_for_money(
+    deployment: Deployment, settings: Settings, tmp_path: Path
+) -> None:
+    worker = await billed(deployment)
+    assert worker.stop() == 0
+    await deployment.tick(DUE)  # a request is due now
+    async with Rebuilt(settings, tmp_path) as other:
+        other.worker("ingest", outputs="off")
+        other.worker("billing", outputs="off")
+        await other.invoices(1)
+        known = f"SELECT max(time) >= '{DUE:%Y-%m-%d %H:%M:%S}' FROM ticks FINAL"
+        await other.until(lambda: other.rows(known) == [(1,)], "the tick is known")
+        await asyncio.sleep(2)  # time enough for a collector, if there were one
+        assert await kinds(other, "billing.payment-requests", "attempt") == []
+    deployment.worker("billing", instance="billing")
+    with payment_service(deployment, "success"):
+        await status(deployment, "paid")
+    assert await kinds(deployment, "billing.payment-requests", "attempt") == [1]
+
+
 class Rebuilt:
     """The same topics over an empty database."""
 
