@@ -35,6 +35,8 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "credit-note-event": ("billing.invoices", "schemas.credit_note:CreditNoteEvent"),
     "invoice": ("billing.invoices-latest", "schemas.invoice:Invoice"),
     "credit-note": ("billing.invoices-latest", "schemas.credit_note:CreditNote"),
+    "payment-request": ("billing.payment-requests", "schemas.payment:PaymentRequest"),
+    "alert": ("billing.alerts", "schemas.alert:Alert"),
 }
 # Requests of commands, as a program writes them.
 REQUESTS: Mapping[str, str] = {
