@@ -47,11 +47,24 @@ def empty_settings(services: Services) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def migrated(services: Services) -> str:
+    """A copy of a database that has all migrations: restoring it takes a twentieth of migrating another."""
+    settings = Settings(home=services.home, database="migrated", **services.addresses())  # type: ignore[arg-type]
+    migrate(settings)
+    opened = Connection(settings)
+    opened.execute("BACKUP DATABASE migrated TO File('migrated')")
+    opened.close()
+    return "DATABASE migrated AS {} FROM File('migrated')"
+
+
 @pytest.fixture
-async def settings(empty_settings: Settings) -> AsyncIterator[Settings]:
+async def settings(empty_settings: Settings, migrated: str) -> AsyncIterator[Settings]:
     """Settings of a deployment with its topics and tables; both are dropped after the test."""
     await reconcile_topics(empty_settings)
-    await asyncio.to_thread(migrate, empty_settings)
+    opened = Connection(empty_settings, database="default")
+    await asyncio.to_thread(opened.execute, f"RESTORE {migrated.format(empty_settings.database)}")
+    opened.close()
     yield empty_settings
     await _drop(empty_settings)
 

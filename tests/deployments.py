@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -27,8 +25,8 @@ from agents.store.connection import Connection
 from agents.topics import USAGE_EVENTS
 from schemas.invoice import Invoice
 from schemas.tick import USAGE, Tick
+from tests.nursery import ROOT, nursery
 
-ROOT = Path(__file__).parents[1]
 POLL_S = 0.05
 STOP_WITHIN_S = 15
 WITHIN_S = 60  # a busy machine is slow, and no failure
@@ -41,31 +39,28 @@ class WorkerProcess:
     def __init__(self, name: str, settings: Settings, log: Path) -> None:
         self.name, self.log = name, log
         self.may_die = bool(settings.crash_at)
-        command = (sys.executable, "-m", "agents.cli", "worker", name)
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(command, env=environment(settings), cwd=ROOT, stdout=out, stderr=out)
+        self._life = nursery().start(("worker", name), environment(settings), log)
 
     @property
     def pid(self) -> int:
         """Its process number."""
-        return self._process.pid
+        return self._life.pid
 
     @property
     def exit_code(self) -> int | None:
         """None while it runs; -9 after SIGKILL."""
-        return self._process.poll()
+        return self._life.exit_code
 
     def kill(self) -> None:
         """SIGKILL: no goodbye to the group, nothing committed."""
         self.may_die = True
-        self._process.kill()
-        self._process.wait()
+        self._life.kill()
 
     def stop(self) -> int:
         """SIGTERM, as a supervisor does it; the exit code."""
         self.may_die = True
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(STOP_WITHIN_S)
+        self._life.signal(signal.SIGTERM)
+        return self._life.wait(STOP_WITHIN_S)
 
     def said(self) -> str:
         """The end of its log."""

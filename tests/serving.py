@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 
-from tests.deployments import ROOT, WITHIN_S, Deployment, environment
+from tests.deployments import WITHIN_S, Deployment, environment
+from tests.nursery import nursery
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
 EVENT = {"content-type": "application/cloudevents+json"}
@@ -25,21 +24,14 @@ class ServerProcess:
     def __init__(self, deployment: Deployment, **settings: object) -> None:
         self.log = deployment.folder / f"serve-{time.monotonic_ns()}.log"
         changed = deployment.settings.model_copy(update={"serve_port": 0, **settings})
-        with self.log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "agents.cli", "serve"],
-                env=environment(changed),
-                cwd=ROOT,
-                stdout=out,
-                stderr=out,
-            )
+        self.process = nursery().start(("serve",), environment(changed), self.log)
 
     @property
     def address(self) -> str:
         """Where it listens; waits until it does."""
         deadline = time.monotonic() + WITHIN_S
         while (found := re.search(r"running on (https?://\S+)", self.log.read_text())) is None:
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
+            assert self.process.exit_code is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
         return found.group(1).replace("0.0.0.0", "127.0.0.1")
 
@@ -57,13 +49,12 @@ class ServerProcess:
     def stop(self) -> tuple[int, float]:
         """SIGTERM; its exit code, and the seconds that it took."""
         began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
+        self.process.signal(signal.SIGTERM)
         return self.process.wait(30), time.monotonic() - began
 
     def kill(self) -> None:
         """SIGKILL."""
         self.process.kill()
-        self.process.wait()
 
 
 @contextmanager

@@ -46,6 +46,7 @@ CLICKHOUSE = """\
   <max_server_memory_usage>2000000000</max_server_memory_usage>
   <mark_cache_size>67108864</mark_cache_size>
   <uncompressed_cache_size>0</uncompressed_cache_size>
+  <backups><allowed_path>backups</allowed_path></backups><!-- BACKUP DATABASE tally TO File('monday') -->
   <query_log>
     <database>system</database>
     <table>query_log</table>

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from agents.store.connection import Connection
 from agents.store.migrations import migrate
 from agents.topics import USAGE_EVENTS
-from tests.crash.nursery import Life, Nursery
 from tests.crash.storm import Storm
-from tests.deployments import Deployment
+from tests.deployments import Deployment, environment
 from tests.groups import members
+from tests.nursery import Life, Nursery
 from tests.same_bytes import fingerprints
 
 REPLAY_WITHIN_S = 600
@@ -29,7 +29,7 @@ async def rebalances(
     for count in (1, 4, 2):
         while len(lives) < count:
             log = deployment.folder / f"rebalance-{len(lives)}.log"
-            lives.append(await nursery.start("ingest", deployment.settings, log))
+            lives.append(nursery.start(("worker", "ingest"), environment(deployment.settings), log))
         while len(lives) > count:
             leaving = lives.pop(0)
             leaving.signal(signal.SIGTERM)
@@ -53,9 +53,12 @@ async def replayed(deployment: Deployment, nursery: Nursery, storm: Storm, told:
     began = time.monotonic()
     # Under the names of the storm: their partitions are still theirs, and nobody waits for a session to end.
     lives = [
-        await nursery.start(kind, other.model_copy(update={"instance": name}), deployment.folder / f"replay-{name}.log")
+        nursery.start(
+            ("worker", kind), environment(other.model_copy(update={"instance": name})),
+            deployment.folder / f"replay-{name}.log",
+        )
         for kind, name in storm.slots
-    ]
+    ]  # fmt: skip
     rebuilt, disturbed = Connection(other), Connection(deployment.settings)
     try:
         await _rebuilt(rebuilt, lives, storm)
@@ -63,7 +66,7 @@ async def replayed(deployment: Deployment, nursery: Nursery, storm: Storm, told:
         found = await _settled(rebuilt, wanted)
     finally:
         for life in lives:
-            await life.kill()
+            life.kill()
         rebuilt.execute(f"DROP DATABASE {other.database} SYNC")
         rebuilt.close()
         disturbed.close()

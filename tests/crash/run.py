@@ -6,18 +6,19 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.settings import Settings
 from tests.crash.calm import rebalances, replayed
-from tests.crash.nursery import Nursery
 from tests.crash.proof import Proof
 from tests.crash.proxy import Proxy
 from tests.crash.sabotage import KINDS, sabotaged
 from tests.crash.size import Size
 from tests.crash.storm import Storm
 from tests.deployments import Deployment
+from tests.nursery import Nursery
 from tests.services import Services
 
 Told = Callable[[str], None]
@@ -50,46 +51,50 @@ async def run(
     verdict = Verdict()
     deployment = Deployment(settings, folder)
     try:
-        async with Nursery() as nursery, Proxy(settings.clickhouse, random.Random(seed)) as proxy:
-            storm = Storm(deployment, services, nursery, proxy, size, seed, folder)
-            await storm.begin()
-            verdict.redelivered = await rebalances(deployment, nursery, storm, told)
-            began, raged = time.monotonic(), Progress(told)
-            await storm.rage(raged.tell)
-            verdict.seconds = time.monotonic() - began
-            _note(verdict, storm, proxy)
-            proof = Proof(settings, storm.days, storm.customers)
-            try:
-                await _prove(verdict, proof, settings, nursery, deployment, storm, told, sabotage)
-            finally:
-                proof.close()
+        with closing(Nursery()) as nursery:
+            async with Proxy(settings.clickhouse, random.Random(seed)) as proxy:
+                storm = Storm(deployment, services, nursery, proxy, size, seed, folder)
+                await _rage(verdict, deployment, nursery, storm, proxy, told)
+                await _prove(verdict, settings, nursery, deployment, storm, told, sabotage)
     finally:
         await deployment.close()
     return verdict
 
 
+async def _rage(
+    verdict: Verdict, deployment: Deployment, nursery: Nursery, storm: Storm, proxy: Proxy, told: Told
+) -> None:
+    await storm.begin()
+    verdict.redelivered = await rebalances(deployment, nursery, storm, told)
+    began, raged = time.monotonic(), Progress(told)
+    await storm.rage(raged.tell)
+    verdict.seconds = time.monotonic() - began
+    _note(verdict, storm, proxy)
+
+
 async def _prove(
-    verdict: Verdict, proof: Proof, settings: Settings, nursery: Nursery, deployment: Deployment, storm: Storm,
+    verdict: Verdict, settings: Settings, nursery: Nursery, deployment: Deployment, storm: Storm,
     told: Told, sabotage: str,
 ) -> None:  # fmt: skip
-    told("the calm after the storm: everything is counted again")
-    log = await proof.log()
-    if sabotage:
-        with sabotaged(settings, sabotage, storm.events // 2) as what:
-            told(f"sabotage: {what}")
-            verdict.differences += await asyncio.to_thread(proof.differences, log, told)
-        return
-    verdict.differences += await asyncio.to_thread(proof.differences, log, told)
-    verdict.checked = proof.checked
-    verdict.differences += await replayed(deployment, nursery, storm, told)
-    for kind in KINDS:
-        with sabotaged(settings, kind, storm.events // 2) as what:
-            found = await asyncio.to_thread(proof.differences, log)
-        if found:
-            verdict.caught.append(kind)
-            told(f"negative control: {what}: caught ({found[0]})")
-        else:
-            verdict.differences.append(f"negative control: {what} was not caught")
+    with closing(Proof(settings, storm.days, storm.customers)) as proof:
+        told("the calm after the storm: everything is counted again")
+        log = await proof.log()
+        if sabotage:
+            with sabotaged(settings, sabotage, storm.events // 2) as what:
+                told(f"sabotage: {what}")
+                verdict.differences += await asyncio.to_thread(proof.differences, log, told)
+            return
+        verdict.differences += await asyncio.to_thread(proof.differences, log, told)
+        verdict.checked = proof.checked
+        verdict.differences += await replayed(deployment, nursery, storm, told)
+        for kind in KINDS:
+            with sabotaged(settings, kind, storm.events // 2) as what:
+                found = await asyncio.to_thread(proof.differences, log)
+            if found:
+                verdict.caught.append(kind)
+                told(f"negative control: {what}: caught ({found[0]})")
+            else:
+                verdict.differences.append(f"negative control: {what} was not caught")
 
 
 def _note(verdict: Verdict, storm: Storm, proxy: Proxy) -> None:

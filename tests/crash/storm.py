@@ -19,13 +19,13 @@ from agents.store.connection import StoreUnavailable
 from agents.topics import KafkaUnavailable
 from schemas.command import Subscribe
 from tests.crash import usage
-from tests.crash.nursery import Life, Nursery
 from tests.crash.planner import Planner
 from tests.crash.proxy import Proxy
 from tests.crash.size import Size
 from tests.crash.usage import Day
-from tests.deployments import Deployment
+from tests.deployments import Deployment, environment
 from tests.groups import members
+from tests.nursery import Life, Nursery
 from tests.services import Server, Services
 
 CALM = ""
@@ -71,7 +71,7 @@ class Storm:
         await deployment.apply(usage.CATALOGUE)
         await deployment.attribute(usage.owners(), usage.BEGINS)
         await deployment.begin(usage.BEGINS)
-        worker = await self._start("billing", "begin", instance="")
+        worker = self._start("billing", "begin", instance="")
         await deployment.subscribe(dict.fromkeys(usage.CUSTOMERS, "daily"), usage.BEGINS)
         self._plan_version = (await CatalogueLog(deployment.logs).newest()).newest_plans["daily"]
         self.customers = [(customer, 0) for customer in usage.CUSTOMERS]
@@ -216,7 +216,7 @@ class Storm:
 
     async def _live_and_die(self, kind: str, instance: str) -> None:
         """One slot: life after life under one name, each with its death; in the calm, one that may live."""
-        life = await self._start(kind, instance, instance=instance)
+        life = self._start(kind, instance, instance=instance)
         await self._gathered.wait()
         await self._kill(life, kind, life.exit_code)
         while not self._calm.is_set():
@@ -228,7 +228,7 @@ class Storm:
             else:
                 await self._killed_at_a_place(kind, instance)
         while True:
-            life = await self._start(kind, instance, instance=instance)
+            life = self._start(kind, instance, instance=instance)
             try:
                 self._count(await life.death(), CALM)
             except asyncio.CancelledError:
@@ -239,7 +239,7 @@ class Storm:
     async def _killed_at_a_place(self, kind: str, instance: str) -> None:
         place = self.planner.next(kind)
         passes = self._rnd.choice((1, 1, 2, 3)) if kind == "ingest" else 1
-        life = await self._start(kind, instance, instance=instance, crash_at=f"{place}:{passes}")
+        life = self._start(kind, instance, instance=instance, crash_at=f"{place}:{passes}")
         code = await self._end(life, self._size.life_s)
         if code == -signal.SIGKILL:
             self.planner.died_at(kind, place)
@@ -247,11 +247,11 @@ class Storm:
             await self._kill(life, kind, code)
 
     async def _killed_at_random(self, kind: str, instance: str) -> None:
-        life = await self._start(kind, instance, instance=instance)
+        life = self._start(kind, instance, instance=instance)
         await self._kill(life, kind, await self._end(life, self._rnd.uniform(0.2, self._size.life_s / 2)))
 
     async def _kill(self, life: Life, kind: str, code: int | None) -> None:
-        if code is None and not self._calm.is_set() and await life.kill():
+        if code is None and not self._calm.is_set() and life.kill():
             self.planner.others[kind] += 1
             return
         if code is None:
@@ -260,12 +260,12 @@ class Storm:
 
     async def _zombie(self, kind: str, instance: str) -> None:
         """Stopped in the middle of something, replaced under its name, woken up late."""
-        zombie = await self._start(kind, instance, instance=instance)
+        zombie = self._start(kind, instance, instance=instance)
         if await self._end(zombie, self._rnd.uniform(0.8, 2.0)) is not None:
             self._count(zombie.exit_code or 0, instance)
             return
         zombie.signal(signal.SIGSTOP)
-        other = await self._start(kind, instance, instance=instance)
+        other = self._start(kind, instance, instance=instance)
         await self._end(other, self._rnd.uniform(1.0, 2.5))
         zombie.signal(signal.SIGCONT)
         await self._end(zombie, 2.0)
@@ -273,17 +273,18 @@ class Storm:
         for life in (zombie, other):
             await self._kill(life, kind, life.exit_code)
 
-    async def _start(self, kind: str, log: str, **changed: object) -> Life:
+    def _start(self, kind: str, log: str, **changed: object) -> Life:
         settings: Settings = self._behind_proxy.model_copy(update=changed)
-        return await self._nursery.start(kind, settings, self._folder / f"{log}.log")
+        return self._nursery.start(("worker", kind), environment(settings), self._folder / f"{log}.log")
 
     async def _end(self, life: Life, within_s: float) -> int | None:
         """Its exit code, if it dies within a limit or before the calm."""
-        calm = asyncio.create_task(self._calm.wait())
+        calm, dead = asyncio.create_task(self._calm.wait()), asyncio.create_task(life.death())
         try:
-            await asyncio.wait((calm, life.ended), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((calm, dead), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             calm.cancel()
+            dead.cancel()
         return life.exit_code
 
     def _count(self, code: int, name: str) -> None:

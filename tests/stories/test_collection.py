@@ -20,7 +20,8 @@ from agents.store.connection import Connection
 from agents.store.ledger_looks import LedgerLooks
 from agents.store.migrations import migrate
 from tests.builders import moment
-from tests.deployments import ROOT, Deployment, WorkerProcess, environment
+from tests.command_line import tally
+from tests.deployments import ROOT, Deployment, WorkerProcess
 
 pytestmark = pytest.mark.services
 
@@ -227,13 +228,6 @@ async def test_a_bank_transfer_is_recorded_once_and_the_statement_says_so(deploy
     assert (await tally(deployment, "ledger", "--check")).returncode == 0
     deployment.db.execute("ALTER TABLE postings DELETE WHERE book = 'cash' SETTINGS mutations_sync = 2")
     assert (await tally(deployment, "ledger", "--check")).returncode == 5
-
-
-async def tally(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agents.cli", *arguments]
-    return await asyncio.to_thread(
-        subprocess.run, command, cwd=ROOT, env=environment(deployment.settings), capture_output=True, text=True
-    )
 
 
 async def test_money_for_an_unknown_document_is_kept_apart_and_the_line_goes_on(deployment: Deployment) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import pytest
@@ -14,7 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from agents.publisher import Record
 from agents.topics import USAGE_EVENTS, TopicMissing, reconcile_topics
 from tests.builders import events
-from tests.deployments import ROOT, Deployment, WorkerProcess, environment
+from tests.command_line import tally
+from tests.deployments import Deployment, WorkerProcess
 from tests.stories import october
 
 pytestmark = pytest.mark.services
@@ -28,15 +27,6 @@ SELECT k_partition, covered, events + controls FROM v_ingest_coverage WHERE topi
 def usage(count: int) -> list[Record]:
     """So many events of subjects that fill every partition."""
     return [record for subject in "abcdefghij" for record in events(subject, "2026-10-05 10:00", count // 10)]
-
-
-async def tally(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command, as an operator gives it."""
-    command = (sys.executable, "-m", "agents.cli", *arguments)
-    return await asyncio.to_thread(
-        subprocess.run, command, cwd=ROOT, env=environment(deployment.settings), capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
 
 
 async def stopped(worker: WorkerProcess, deployment: Deployment, what: str) -> None:

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from schemas.invoice import Invoice
 from tests.builders import event, moment
-from tests.deployments import ROOT, Deployment, environment
+from tests.command_line import answer, tally
+from tests.deployments import Deployment
 from tests.stories import october
 
 pytestmark = pytest.mark.services
 
 D = Decimal
-
-
-async def tally(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command as a person runs it."""
-    return await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "agents.cli", *arguments], capture_output=True, text=True, cwd=ROOT,
-        env=environment(deployment.settings), check=False, timeout=120,
-    )  # fmt: skip
-
-
-async def answer(deployment: Deployment, *arguments: str, code: int = 0) -> Any:
-    """What a command says with --json, once its exit code is as expected."""
-    done = await tally(deployment, *arguments, "--json")
-    assert done.returncode == code, done.stderr
-    return json.loads(done.stdout)
 
 
 async def closed(deployment: Deployment) -> tuple[Invoice, ...]:

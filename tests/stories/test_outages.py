@@ -7,6 +7,7 @@ import asyncio
 import psutil
 import pytest
 
+from agents.store.connection import Connection
 from tests.builders import events
 from tests.deployments import Deployment
 from tests.groups import members
@@ -69,11 +70,12 @@ async def test_an_older_backup_of_clickhouse_catches_up_from_its_own_ledger(depl
     await deployment.begin(october.BEGINS)
     await deployment.publish(usage(300))
     await deployment.stored()
-    kept = await asyncio.to_thread(backup, deployment)
+    await asyncio.to_thread(statement, deployment, "BACKUP DATABASE {0} TO File('{0}')")
     await deployment.publish([*usage(300), (b"a", b"{broken")])
     await deployment.stored()
     assert worker.stop() == 0  # its committed offsets are far ahead of the backup
-    await asyncio.to_thread(restore, deployment, kept)
+    await asyncio.to_thread(statement, deployment, "DROP DATABASE {0} SYNC")
+    await asyncio.to_thread(statement, deployment, "RESTORE DATABASE {0} FROM File('{0}')")
     assert deployment.rows(STORED) == [(300, 300)]
     await deployment.publish(usage(100))
     deployment.worker("ingest")
@@ -126,24 +128,11 @@ def check_rows(deployment: Deployment, records: int) -> None:
     assert deployment.rows("SELECT sum(gaps), sum(covered < reached) FROM v_ingest_coverage") == [(0, 0)]
 
 
-def backup(deployment: Deployment) -> list[str]:
-    """A copy of every table as it is now; their names."""
-    database = deployment.settings.database
-    tables = [name for (name,) in deployment.rows(
-        "SELECT name FROM system.tables WHERE database = {db:String} AND engine LIKE '%MergeTree%' "
-        "AND name != 'schema_migrations'", {"db": database},
-    )]  # fmt: skip
-    for table in tables:
-        deployment.db.execute(f"CREATE TABLE {database}.kept_{table} AS {database}.{table}")
-        deployment.db.execute(f"INSERT INTO {database}.kept_{table} SELECT * FROM {database}.{table}")
-    return tables
-
-
-def restore(deployment: Deployment, tables: list[str]) -> None:
-    """Every table as it was then."""
-    database = deployment.settings.database
-    for table in tables:
-        deployment.db.execute(f"EXCHANGE TABLES {database}.{table} AND {database}.kept_{table}")
+def statement(deployment: Deployment, sql: str) -> None:
+    """What an operator says to ClickHouse about the whole database."""
+    connection = Connection(deployment.settings, database="default")
+    connection.execute(sql.format(deployment.settings.database))
+    connection.close()
 
 
 def check_stored(deployment: Deployment, records: int) -> None:

@@ -114,12 +114,9 @@ async def _ends(deployment: Deployment) -> dict[str, tuple[int, ...]]:
 async def _backup(deployment: Deployment) -> str:
     """A copy of every table as it is now, in a database of its own: a backup that was restored."""
     name = f"{deployment.settings.database}_backup"
-    await asyncio.to_thread(migrate, deployment.settings.model_copy(update={"database": name}))
-    tables = deployment.rows(
-        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
-        "AND name != 'schema_migrations'"
-    )
-    for (table,) in tables:
-        copy = f"INSERT INTO {name}.{table} SELECT * FROM {deployment.settings.database}.{table}"
-        await asyncio.to_thread(deployment.db.execute, copy)
+    database = deployment.settings.database
+    for sql in (
+        f"BACKUP DATABASE {database} TO File('{name}')", f"RESTORE DATABASE {database} AS {name} FROM File('{name}')",
+    ):  # fmt: skip
+        await asyncio.to_thread(deployment.db.execute, sql)
     return name

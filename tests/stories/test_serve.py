@@ -210,7 +210,7 @@ async def test_while_the_broker_is_away_the_server_lives_and_says_when_to_come_a
             async with asyncio.timeout(30):
                 while (await post(7)).status_code != 200:
                     await asyncio.sleep(0.2)
-            assert server.process.poll() is None
+            assert server.process.exit_code is None
     assert "7" in await ids_in_log(deployment)
 
 

@@ -10,6 +10,7 @@ import time
 import httpx
 import pytest
 
+from agents.topics import USAGE_EVENTS
 from tests.builders import attributes, events, moment
 from tests.deployments import WITHIN_S, Deployment, WorkerProcess
 from tests.services import Services, free_port
@@ -84,6 +85,7 @@ async def test_a_worker_counts_its_work_waits_for_a_store_that_is_away_and_stops
             found = await watched.until_metric('tally_service_up{service="clickhouse"}', 0)
             assert await watched.status("livez") == 200
             assert watched.worker.exit_code is None
+            await deployment.until(lambda: told(watched, "warning", USAGE_EVENTS), "it says what it waits with")
             began = time.monotonic()
             await asyncio.to_thread(watched.worker.stop)
             assert time.monotonic() - began < 10
@@ -92,8 +94,13 @@ async def test_a_worker_counts_its_work_waits_for_a_store_that_is_away_and_stops
         deployment.worker("ingest")
         await deployment.stored()
         assert deployment.rows("SELECT count(), uniqExact(id) FROM events FINAL") == [(40, 40)]
-    lines = [json.loads(line) for line in watched.worker.log.read_text().splitlines() if line.startswith("{")]
-    assert any(line["level"] == "warning" and line.get("topic") == "usage.events" for line in lines)
+
+
+def told(watched: Watched, level: str, topic: str) -> bool:
+    """Whether its log has a line of a level about a topic."""
+    lines = watched.worker.log.read_text(encoding="utf-8").splitlines()
+    lines = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return any(line["level"] == level and line.get("topic") == topic for line in lines)
 
 
 async def test_a_partition_that_stands_still_though_nothing_is_in_its_way_ends_the_liveness_of_its_worker(
