@@ -114,7 +114,9 @@ def create_billing_app(settings: Settings) -> TallyApp:
     log_of_documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     booked = MoneyStore(Connection(settings))
     erasing = Eraser(logs, ErasureStore(Connection(settings)), catalogue, partitions=settings.billing_partitions)
-    finaliser.attach(app, Finaliser(logs, log_of_documents, billing_store(), booked, finals, app.crash_point))
+    finaliser.attach(
+        app, Finaliser(logs, log_of_documents, billing_store(), booked, catalogue, finals, app.crash_point)
+    )
     if not silent:  # what collection asks and tells goes out by producers of its own: a rebuild must not have them
         money = MoneyStore(Connection(settings))
         collector.attach(app, Collector(settings, logs, billing_store(), money, app.crash_point))

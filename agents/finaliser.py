@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
+from decimal import Decimal
 
+from agents.catalogue import CatalogueLog
 from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
 from agents.ledger import LedgerKeeper
@@ -20,13 +22,16 @@ from agents.record_batch import RecordBatch
 from agents.store.billing import BillingStore
 from agents.store.documents import DocumentStore
 from agents.store.money import MoneyStore
-from agents.topics import COMMANDS, FINALISATIONS, INVOICES, INVOICES_LATEST, OUTCOMES
+from agents.topics import CATALOGUE, COMMANDS, FINALISATIONS, INVOICES, INVOICES_LATEST, OUTCOMES
 from pipeline.books import Change, Document, DraftMissing, Entered
 from pipeline.collection_effects import effects_of
 from pipeline.document_events import commands_of, events_of
+from pipeline.revenue import booked_revenue, revenue_lines
 from schemas.command import CommandOutcome
 from schemas.document_log import DOCUMENT_RECORD, DocumentAction, Finalisation
 from schemas.identity import canonical_json
+from schemas.invoice import Invoice
+from schemas.revenue import RevenueLine
 
 ENTERED_AT_ONCE = 1000
 UNKNOWN = -1
@@ -43,11 +48,12 @@ class Finaliser:
         documents: DocumentStore,
         billing: BillingStore,
         money: MoneyStore,
+        catalogue: CatalogueLog,
         finals: LedgerKeeper,
         crash: CrashPoint,
     ) -> None:
         self._logs, self._documents, self._billing, self._money = logs, documents, billing, money
-        self._finals, self._crash = finals, crash
+        self._catalogue, self._finals, self._crash = catalogue, finals, crash
         self._entered = UNKNOWN
         self._read = 0
 
@@ -112,6 +118,7 @@ class Finaliser:
     async def resume(self, partitions: Sequence[int]) -> Mapping[int, int]:
         """Where the ledger of billing.finalisations ends; whoever held it before may have gone further in the books."""
         self._entered = UNKNOWN
+        await self._spread_earlier()
         found = await self._finals.resume(partitions)
         self._read = max(found.values(), default=0)
         return found
@@ -182,12 +189,33 @@ class Finaliser:
                 *(transaction for change in changes for transaction in change.transactions),
                 *(transaction for _, found in entered for transaction in found.transactions),
             ])  # fmt: skip
+            await asyncio.to_thread(self._money.insert_revenue, await self._revenue(changes))
             await asyncio.to_thread(self._money.insert_requests, [
                 change.request for change in changes if change.request is not None
             ])  # fmt: skip
             await asyncio.to_thread(self._money.insert_effects, [effects_of(change) for change in changes])
         with self._crash.around(Step.FINAL):
             await asyncio.to_thread(self._documents.insert_documents, list(latest.values()), receivables)
+
+    async def _revenue(self, changes: Sequence[Change]) -> list[RevenueLine]:
+        """What documents that became final booked as revenue, over the days in which it is earned."""
+        return [
+            line
+            for change in changes
+            if change.transitions[0] in ("finalized", "issued")
+            for line in await self._spread(change.document, booked_revenue(change.transactions), change.corrects)
+        ]
+
+    async def _spread(self, document: Document, booked: Decimal, corrects: Invoice | None) -> tuple[RevenueLine, ...]:
+        known = [document] if corrects is None else [document, corrects]
+        catalogue = await self._catalogue.as_of(max(one.basis.vector.get(CATALOGUE, (0,))[0] for one in known))
+        return revenue_lines(document, booked, catalogue, corrects)
+
+    async def _spread_earlier(self) -> None:
+        """Documents of a version that did not spread revenue over days; a function of them, so twice is once."""
+        while found := await asyncio.to_thread(self._documents.not_spread, ENTERED_AT_ONCE):
+            lines = [line for each in found for line in await self._spread(*each)]
+            await asyncio.to_thread(self._money.insert_revenue, lines)
 
     async def _answer(self, outcomes: Sequence[CommandOutcome]) -> None:
         sent = [

@@ -47,6 +47,8 @@ class Change:
     """Of a final invoice: what it still brings."""
     transactions: tuple[Transaction, ...] = ()
     request: PaymentRequest | None = None
+    corrects: Invoice | None = None
+    """Of a credit note: the invoice that it corrects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ class Books:
         held = self.receivables[corrected.id] if corrected is not None else None
         after = credited(held, note.settled) if held is not None else None
         forgiven = held.written_off - after.written_off if held is not None and after is not None else ZERO
-        yield Change(note, ("issued",), issued_at, transactions=noted(note, forgiven))
+        yield Change(note, ("issued",), issued_at, transactions=noted(note, forgiven), corrects=corrected)
         if corrected is not None and after is not None and after != held:
             yield _credited(corrected, note, offset, after)
 
@@ -245,7 +247,7 @@ class Books:
         )
         held = credited(self.receivables[invoice.id], note.settled).model_copy(update={"state": "void"})
         forgiven = self.receivables[invoice.id].written_off - held.written_off
-        yield Change(note, ("issued",), issued_at, transactions=noted(note, forgiven))
+        yield Change(note, ("issued",), issued_at, transactions=noted(note, forgiven), corrects=invoice)
         yield Change(voided, ("voided",), action.time, held)
         if action.action == "reissue":
             # The note is not kept yet, so what it leaves the customer is not taken twice.

@@ -53,6 +53,7 @@ MODULES: Final = (
     "agents.cli.invoice_preview",
     "agents.cli.ledger",
     "agents.cli.payments",
+    "agents.cli.revenue",
     "agents.cli.explain",
     "agents.cli.evidence",
     "agents.cli.keys",

@@ -4,44 +4,51 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from agents.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from agents.store.ledger_looks import Entry
+    from collections.abc import Sequence
 
-CHART = {
-    "receivable": "1200", "cash": "1000", "disputed": "1010", "prepaid_credits": "2100", "customer_balance": "2110",
-    "unapplied": "2120", "tax": "2200", "revenue": "4000", "bad_debt": "6000",
-}  # fmt: skip
-"""The default chart of accounts of an export: book -> number."""
+    from agents.cli.screen import Screen
+
+OnlyCustomer = Annotated[str, typer.Option("--customer", help="Only this customer.")]
+Unadjusted = Annotated[
+    bool, typer.Option("--unadjusted", help="Postings alone: revenue as it was invoiced, not as it is earned.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     from agents.cli.frame import MONEY
 
-    app.command("ledger", rich_help_panel=MONEY, epilog="Example: tally ledger acme --check")(ledger)
+    books = typer.Typer(
+        help="The books: balances, whether they add up, the trial balance of a date, the journal as a file.",
+        epilog="Example: tally ledger --check",
+        invoke_without_command=True,
+    )
+    books.callback()(ledger)
+    books.command("trial-balance", epilog="Example: tally ledger trial-balance --at 2027-01-01")(trial_balance)
+    books.command("export", epilog="Example: tally ledger export journal.csv --chart chart.toml")(export)
+    app.add_typer(books, name="ledger", rich_help_panel=MONEY)
     app.command("statement", rich_help_panel=MONEY, epilog="Example: tally statement acme")(statement)
 
 
 def ledger(
-    customer: Annotated[str, typer.Argument(help="Only this customer.")] = "",
+    context: typer.Context,
+    customer: OnlyCustomer = "",
     check: Annotated[bool, typer.Option("--check", help="Only check the books; exit code 5 if they do not add up.")] = (
         False
     ),
-    export: Annotated[Path | None, typer.Option("--export", help="Write the journal as CSV to this file.")] = None,
-    chart: Annotated[
-        Path | None, typer.Option("--chart", help="TOML: book = account number, where yours differ.")
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the trial balance: what stands on each account, per currency; every transaction adds up to zero.
+    """Show what stands on each account now, per currency; every transaction adds up to zero.
 
-    Checked as well: what customers owe in the books is what their invoices say is open.
+    Checked as well: what customers owe in the books is what their invoices say is open, and the revenue of every
+    document is spread over days completely.
     """
     from agents.cli.failures import ProofFailed
     from agents.cli.screen import Screen
@@ -49,59 +56,91 @@ def ledger(
     from agents.store.connection import Connection
     from agents.store.ledger_looks import LedgerLooks
 
-    screen, looks = Screen(json_only=as_json), LedgerLooks(Connection(load()))
-    if export is not None:
-        rows = looks.journal(customer)
-        _write(export, rows, _chart(chart))
-        screen.say(f"{len(rows):,} postings written to {export}")
+    if context.invoked_subcommand is not None:
         return
+    screen, looks = Screen(json_only=as_json), LedgerLooks(Connection(load()))
     faults = looks.faults(customer)
     balances = looks.trial_balance(customer)
     if as_json:
-        screen.document({
-            "adds_up": not faults, "faults": faults,
-            "balances": [{"currency": c, "book": b, "debit": _debit(a), "credit": _debit(-a)} for c, b, a in balances],
-        })  # fmt: skip
+        screen.document({"adds_up": not faults, "faults": faults, "balances": _described(balances)})
     elif not check:
-        screen.table("trial balance", ("currency", "account", ">debit", ">credit"), [
-            (currency, book, _debit(amount), _debit(-amount)) for currency, book, amount in balances
-        ])  # fmt: skip
+        _show(screen, "balances", balances)
     if faults:
         raise ProofFailed("the books do not add up:\n  " + "\n  ".join(faults))
-    screen.say("Every transaction adds up to zero, and the books say what the invoices say.")
+    screen.say("Every transaction adds up to zero, and the books say what the documents say.")
+
+
+def trial_balance(
+    at: Annotated[str, typer.Option("--at", help="Before this day (UTC); default: now, by the last tick.")] = "",
+    customer: OnlyCustomer = "",
+    unadjusted: Unadjusted = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the balance of every account before a day: revenue as earned, with what is deferred and what is unbilled."""
+    from agents.cli.days import day_of
+    from agents.cli.failures import ProofFailed
+    from agents.cli.screen import Screen
+    from agents.settings import load
+    from agents.store.connection import Connection
+    from agents.store.revenue_looks import RevenueLooks
+
+    screen, connection = Screen(json_only=as_json), Connection(load())
+    day = day_of(at, "--at", connection)
+    balances = RevenueLooks(connection).trial_balance(day, customer, adjusted=not unadjusted)
+    if as_json:
+        screen.document({"before": day.isoformat(), "balances": _described(balances)})
+    else:
+        _show(screen, f"trial balance before {day}", balances)
+    for currency in {currency for currency, _, _ in balances}:
+        if left := sum((amount for code, _, amount in balances if code == currency), Decimal(0)):
+            raise ProofFailed(f"the trial balance in {currency} does not add up to zero: {left} is left")
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="Where the journal goes.")],
+    chart: Annotated[
+        Path | None, typer.Option("--chart", help='TOML: book = "account number", where yours differ.')
+    ] = None,
+    form: Annotated[
+        Literal["csv", "jsonl"] | None, typer.Option("--format", help="Default: by the name of the file, else csv.")
+    ] = None,
+    customer: OnlyCustomer = "",
+    unadjusted: Unadjusted = False,
+) -> None:
+    """Write the journal: every posting, and what closes each month that has ended; it adds up to zero."""
+    from agents.cli.failures import ProofFailed
+    from agents.cli.journal import chart_of, rows_of, unbalanced, write
+    from agents.cli.screen import Screen
+    from agents.settings import load
+    from agents.store.connection import Connection
+    from agents.store.ledger_looks import LedgerLooks
+    from agents.store.revenue_looks import RevenueLooks
+
+    accounts, connection = chart_of(chart), Connection(load())
+    entries = LedgerLooks(connection).journal(customer)
+    if not unadjusted:
+        entries = sorted([*entries, *RevenueLooks(connection).recognitions(customer)], key=lambda entry: entry.at)
+    if faults := unbalanced(entries):
+        raise ProofFailed("the books do not add up:\n  " + "\n  ".join(faults))
+    as_lines = form == "jsonl" or (form is None and file.suffix == ".jsonl")
+    count = write(file, rows_of(entries, accounts), as_lines=as_lines)
+    Screen().say(f"{count:,} postings written to {file}; they add up to zero")
+
+
+def _described(balances: Sequence[tuple[str, str, Decimal]]) -> list[dict[str, str]]:
+    return [{"currency": c, "book": b, "debit": _debit(a), "credit": _debit(-a)} for c, b, a in balances]
+
+
+def _show(screen: Screen, title: str, balances: Sequence[tuple[str, str, Decimal]]) -> None:
+    screen.table(title, ("currency", "account", ">debit", ">credit"), [
+        (currency, book, _debit(amount), _debit(-amount)) for currency, book, amount in balances
+    ])  # fmt: skip
 
 
 def _debit(amount: Decimal) -> str:
-    return f"{amount:,f}".rstrip("0").rstrip(".") if amount > 0 else ""
+    from schemas.quantity import plain
 
-
-def _chart(file: Path | None) -> dict[str, str]:
-    import tomllib
-
-    from agents.cli.failures import NotFound, Refused
-
-    if file is None:
-        return CHART
-    if not file.is_file():
-        raise NotFound(f"{file}: no such file")
-    own = tomllib.loads(file.read_text(encoding="utf-8"))
-    unknown = sorted(own.keys() - CHART.keys())
-    if unknown:
-        raise Refused(f"{file}: {unknown[0]}: no such book; there are {', '.join(CHART)}")
-    return CHART | {book: str(number) for book, number in own.items()}
-
-
-def _write(file: Path, rows: list[Entry], chart: dict[str, str]) -> None:
-    import csv
-
-    with file.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(("date", "transaction", "customer", "currency", "account", "book", "debit", "credit", "cause",
-                         "document", "text"))  # fmt: skip
-        for row in rows:
-            debit, credit = max(row.amount, Decimal(0)), max(-row.amount, Decimal(0))
-            writer.writerow((row.at.date().isoformat(), row.transaction, row.customer, row.currency, chart[row.book],
-                             row.book, debit or "", credit or "", row.cause, row.document, row.detail))  # fmt: skip
+    return plain(amount) if amount > 0 else ""
 
 
 def statement(

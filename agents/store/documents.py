@@ -224,6 +224,14 @@ class DocumentStore:
         )
         return {str(row[0]): document_of(row[1], row[2]) for row in rows}
 
+    def not_spread(self, at_most: int) -> list[tuple[Document, Decimal, Invoice | None]]:
+        """Final documents whose revenue is not spread over days, with what they booked and what they correct."""
+        rows = self._db.tuples(query_text("not_spread"), {"at_most": at_most})
+        return [
+            (document_of(kind, text), booked, Invoice.model_validate_json(corrected) if corrected else None)
+            for kind, text, corrected, booked in rows
+        ]
+
     def insert_numbers(self, numbered: Sequence[tuple[Document, int]]) -> None:
         """Stores the numbers and issue dates of documents that became final, with the offsets at which they did."""
         self._db.insert("finalisations", ("document_id", "series", "number", "k_offset", "issued_at"), [

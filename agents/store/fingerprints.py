@@ -71,6 +71,10 @@ TABLES: Mapping[str, tuple[str, str]] = {
     "run_lines": ("customer, tick, revision, line, record", BY_TICK),
     "finalisations": ("document_id, series, number, issued_at, k_offset", "k_offset < {finalisations:UInt64}"),
     "erasures": ("k_offset, subject_sha256, pseudonym, toString(customers)", "k_offset < {erasures:UInt64}"),
+    "revenue_lines": (
+        "document, line, customer, currency, issued_at, first_day, days, net, monthly",
+        "document IN (SELECT document_id FROM finalisations WHERE k_offset < {finalisations:UInt64})",
+    ),
     "invoices": ("document_id, kind, number, customer, total, content_sha256", BY_TICK),
 }  # fmt: skip
 """Table -> (what a row says, which rows lie below a bound)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -13,8 +13,13 @@ from pipeline.dunning import next_step_at
 from schemas.payment import PaymentRequest
 from schemas.posting import Transaction
 from schemas.receivable import Receivable
+from schemas.revenue import RevenueLine
 
 POSTING_COLUMNS = ("id", "customer", "currency", "at", "cause", "document", "detail", "book", "amount")
+REVENUE_COLUMNS = (
+    "document", "line", "customer", "currency", "minor_units", "subscription", "plan", "charge", "issued_at",
+    "first_day", "days", "net", "monthly",
+)  # fmt: skip
 REQUEST_COLUMNS = ("key", "document", "attempt", "customer", "tick", "record")
 STEPS_AT_ONCE = 1000
 
@@ -50,6 +55,12 @@ class MoneyStore:
             (each.id, each.customer, each.currency, each.at, each.cause, each.document or "", each.detail,
              posting.book, posting.amount)
             for each in transactions for posting in each.postings
+        ])  # fmt: skip
+
+    def insert_revenue(self, lines: Iterable[RevenueLine]) -> None:
+        """Stores what final documents booked as revenue, by document and line."""
+        self._db.insert("revenue_lines", REVENUE_COLUMNS, [
+            tuple(getattr(line, name) for name in REVENUE_COLUMNS) for line in lines
         ])  # fmt: skip
 
     def insert_requests(self, requests: Sequence[PaymentRequest]) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.deployments import ROOT, Deployment, WorkerProcess
 
 pytestmark = pytest.mark.services
 
+D = Decimal
 BEGINS, ISSUED = moment("2027-01-01 00:00"), moment("2027-02-01 06:00")
 DUE = ISSUED + timedelta(days=14)
 CATALOGUE = """
@@ -213,7 +215,7 @@ async def test_a_worker_killed_around_a_step_of_collection_charges_once(deployme
     assert balances(deployment) == {"cash": "20", "revenue": "-20"}
 
 
-async def test_a_bank_transfer_is_recorded_once_and_the_statement_says_so(deployment: Deployment) -> None:
+async def test_a_bank_transfer_is_recorded_once_and_the_books_say_so(deployment: Deployment) -> None:
     await billed(deployment)
     for _ in range(2):  # the same reference of the bank
         done = await tally(deployment, "payment", "record", "INV-000001", "25.00", "--reference", "bank 77",
@@ -226,6 +228,23 @@ async def test_a_bank_transfer_is_recorded_once_and_the_statement_says_so(deploy
         ("invoiced", "20.000000000000", "20.000000000000"), ("paid", "-25.000000000000", "-5.000000000000"),
     ]  # fmt: skip
     assert (await tally(deployment, "ledger", "--check")).returncode == 0
+    # The fee of January was earned in January, and billed in February.
+    asked = (("ledger", "trial-balance", "--at", "2027-02-01"), ("revenue", "--at", "2027-02-02"), ("mrr",))
+    balance, revenue, recurring = [json.loads((await tally(deployment, *each, "--json")).stdout) for each in asked]
+    assert [(each["book"], each["debit"], each["credit"]) for each in balance["balances"]] == [
+        ("revenue", "", "20"), ("unbilled_revenue", "20", ""),
+    ]  # fmt: skip
+    (euros,) = revenue
+    assert [euros[name] for name in ("invoiced", "recognised", "deferred", "unbilled")] == ["20", "20", "0", "0"]
+    assert [(each["month"], each["gained"], each["closed"]) for each in recurring] == [("2027-01-01", "20", "20")]
+    chart = deployment.folder / "chart.toml"
+    chart.write_text('receivable = "9001"\n', encoding="utf-8")
+    journal = deployment.folder / "journal.jsonl"
+    assert (await tally(deployment, "ledger", "export", str(journal), "--chart", str(chart))).returncode == 0
+    rows = [json.loads(line) for line in journal.read_text("utf-8").splitlines()]
+    assert sum(D(row["debit"] or "0") - D(row["credit"] or "0") for row in rows) == 0
+    assert {row["account"] for row in rows if row["book"] == "receivable"} == {"9001"}
+    assert [row["debit"] for row in rows if row["cause"] == "recognised"] == ["", "20"]
     deployment.db.execute("ALTER TABLE postings DELETE WHERE book = 'cash' SETTINGS mutations_sync = 2")
     assert (await tally(deployment, "ledger", "--check")).returncode == 5
 

@@ -1,4 +1,5 @@
--- ledger_faults: transactions that do not add up to zero, and customers whose receivables differ from their invoices.
+-- ledger_faults: transactions that do not add up to zero; customers whose receivables differ from their invoices, or
+-- whose booked revenue differs from what is spread over days.
 SELECT 'transaction' AS kind, toString(id) AS name, sum(amount) AS found, toDecimal128(0, 12) AS expected
 FROM postings FINAL
 WHERE {customer:String} = '' OR customer = {customer:String}
@@ -11,6 +12,17 @@ FROM (
   UNION ALL
   SELECT customer, currency, toDecimal128(0, 12), open_amount FROM invoices FINAL
   WHERE kind = 'invoice' AND status IN ('open', 'past_due')
+)
+WHERE {customer:String} = '' OR customer = {customer:String}
+GROUP BY customer, currency
+HAVING found != expected
+UNION ALL
+SELECT 'revenue of' AS kind, concat(customer, ' in ', currency) AS name, sum(booked) AS found, sum(spread) AS expected
+FROM (
+  SELECT customer, currency, -amount AS booked, toDecimal128(0, 12) AS spread FROM postings FINAL
+  WHERE book = 'revenue' AND cause IN ('invoiced', 'credited')
+  UNION ALL
+  SELECT customer, currency, toDecimal128(0, 12), net FROM revenue_lines FINAL
 )
 WHERE {customer:String} = '' OR customer = {customer:String}
 GROUP BY customer, currency
