@@ -48,22 +48,29 @@ def empty_settings(services: Services) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def migrated(services: Services) -> str:
-    """A copy of a database that has all migrations: restoring it takes a twentieth of migrating another."""
+def migrated(services: Services) -> list[str]:
+    """Statements that restore a database with all migrations: they take a tenth of migrating another."""
     settings = Settings(home=services.home, database="migrated", **services.addresses())  # type: ignore[arg-type]
     migrate(settings)
     opened = Connection(settings)
     opened.execute("BACKUP DATABASE migrated TO File('migrated')")
+    views = opened.tuples(
+        "SELECT create_table_query FROM system.tables WHERE database = 'migrated' AND engine = 'View' ORDER BY "
+        "length(loading_dependencies_table), metadata_modification_time"
+    )
     opened.close()
-    return "DATABASE migrated AS {} FROM File('migrated')"
+    # RESTORE under another name forgets the alias of a table that a view joins: its views are made again.
+    again = [row[0].replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1).replace("migrated.", "{0}.") for row in views]
+    return ["RESTORE DATABASE migrated AS {0} FROM File('migrated')", *again]
 
 
 @pytest.fixture
-async def settings(empty_settings: Settings, migrated: str) -> AsyncIterator[Settings]:
+async def settings(empty_settings: Settings, migrated: list[str]) -> AsyncIterator[Settings]:
     """Settings of a deployment with its topics and tables; both are dropped after the test."""
     await reconcile_topics(empty_settings)
     opened = Connection(empty_settings, database="default")
-    await asyncio.to_thread(opened.execute, f"RESTORE {migrated.format(empty_settings.database)}")
+    for statement in migrated:
+        await asyncio.to_thread(opened.execute, statement.replace("{0}", empty_settings.database))
     opened.close()
     yield empty_settings
     await _drop(empty_settings)

@@ -80,7 +80,7 @@ def test_recurring_revenue_is_new_grows_shrinks_goes_and_comes_back(connection: 
     ]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=NO_CLEARING)
+@settings(max_examples=10, deadline=None, suppress_health_check=NO_CLEARING)
 @given(st.lists(LINES, min_size=1, max_size=8))
 def test_clickhouse_and_python_recognise_the_same(connection: Connection, lines: list[RevenueLine]) -> None:
     connection.execute("TRUNCATE TABLE revenue_lines")

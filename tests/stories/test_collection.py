@@ -220,7 +220,7 @@ async def test_a_bank_transfer_is_recorded_once_and_the_books_say_so(deployment:
     for _ in range(2):  # the same reference of the bank
         done = await tally(deployment, "payment", "record", "INV-000001", "25.00", "--reference", "bank 77",
                            "--reason", "transfer", "--json")  # fmt: skip
-    assert done.returncode == 1  # refused: it was booked before
+    assert done.returncode == 1, done.stderr  # refused: it was booked before
     await status(deployment, "paid")
     assert balances(deployment) == {"cash": "25", "customer_balance": "-5", "revenue": "-20"}
     told = json.loads((await tally(deployment, "statement", "acme", "--json")).stdout)
