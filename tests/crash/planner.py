@@ -45,6 +45,6 @@ class Planner:
         """Places that were not died at often enough."""
         return [place for place, count in self.places[kind].items() if count < self._each[kind]]
 
-    def fewest(self) -> int:
-        """Deaths at the place that has the fewest."""
-        return min(count for counts in self.places.values() for count in counts.values())
+    def rarest(self) -> tuple[str, int]:
+        """The place that was died at least, and how often."""
+        return min((place for counts in self.places.values() for place in counts.items()), key=lambda found: found[1])

@@ -98,7 +98,7 @@ async def _prove(
 
 
 def _note(verdict: Verdict, storm: Storm, proxy: Proxy) -> None:
-    verdict.kills, verdict.events, verdict.fewest = storm.planner.kills, storm.events, storm.planner.fewest()
+    verdict.kills, verdict.events, verdict.fewest = storm.planner.kills, storm.events, storm.planner.rarest()[1]
     verdict.places = {place: n for counts in storm.planner.places.values() for place, n in counts.items()}
     verdict.others = {**storm.planner.others, "answers cut": proxy.cuts, "answers delayed": proxy.delays}
     verdict.zombies, verdict.exits = storm.zombies, dict(storm.exits)
@@ -115,8 +115,9 @@ class Progress:
 
     def tell(self, storm: Storm) -> None:
         """Where it stands."""
+        place, deaths = storm.planner.rarest()
         self._told(
             f"{time.monotonic() - self._began:5.0f} s: {storm.planner.kills:,} kills, "
-            f"{storm.planner.fewest()} at the rarest place, {storm.zombies} zombies, {storm.events:,} events on "
+            f"{deaths} at {place}, the rarest place, {storm.zombies} zombies, {storm.events:,} events on "
             f"{len(storm.days)} days"
         )
