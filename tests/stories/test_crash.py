@@ -20,11 +20,9 @@ from tests.stories import october
 
 pytestmark = pytest.mark.services
 
-INGEST_CHAINS = (INGESTION[:3], INGESTION[3:])
+INGEST_CHAINS = (INGESTION,)
 BILLING_CHAINS = (
-    (Step.TICKS, Step.COPIES),
-    (Step.OUTCOMES, Step.RUNS, Step.STATES),
-    (Step.CLOCK, Step.ANSWERS),
+    (Step.TICKS, Step.COPIES, Step.OUTCOMES, Step.RUNS, Step.STATES, Step.CLOCK, Step.ANSWERS),
     (Step.LATE, Step.FREEZE, Step.CLOSE, Step.CLOSED),
     (Step.RATE, Step.RATED, Step.FINALISE, Step.FINALISED),
     (Step.NUMBER, Step.PUBLISH),
