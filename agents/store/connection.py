@@ -14,6 +14,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from agents.settings import Settings
+from agents.store.answers import whole_answers
 
 Row = TypeVar("Row")
 QUERIES = Path(__file__).parent / "queries"
@@ -62,6 +63,7 @@ class Connection:
         self._settings = settings
         self._database = settings.database if database is None else database
         self._client: Any = None
+        self._pool = whole_answers()
 
     def _open(self) -> Any:
         if self._client is None:
@@ -80,6 +82,7 @@ class Connection:
                     connect_timeout=5,
                     send_receive_timeout=300,
                     tz_mode="aware",
+                    pool_mgr=self._pool,
                     settings={
                         "async_insert": 0,
                         "optimize_on_insert": 0,
@@ -125,6 +128,7 @@ class Connection:
         if self._client is not None:
             self._client.close()
             self._client = None
+            self._pool.clear()
 
     def _read(
         self,
