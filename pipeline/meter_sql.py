@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.scaled import DECIMALS, NUMBER_PATTERN
-from pipeline.sql_expression import DECIMAL, below_limit, expression_sql, quoted
+from pipeline.sql_expression import DECIMAL, below_limit, expression_sql, named, quoted
 from schemas.meter import COMPARES_TEXTS, Meter
 
 __all__ = ["MeterSql", "meter_sql", "quoted"]
@@ -80,15 +80,16 @@ class _Fields:
 
     def text(self, name: str) -> str:
         """The text by which a field is compared; NULL if it has none."""
-        raw, kind = self.raw(name), f"JSONType(d, {quoted(name)})"
+        (first, raw), kind = named(self.raw(name)), f"JSONType(d, {quoted(name)})"
         return (
-            f"if(ifNull(match({raw}, {quoted(ODD)}), 0), multiIf({kind} IN ('Object', 'Array'), NULL, "
+            f"if(ifNull(match({first}, {quoted(ODD)}), 0), multiIf({kind} IN ('Object', 'Array'), NULL, "
             f"{kind} = 'Double', toString(toDecimal128OrNull({raw}, {DECIMALS})), {raw}), {raw})"
         )
 
     def number(self, name: str) -> str:
         """The value of a field: Decimal(38, 12) below 10^15, rounded half away from zero; NULL if it has none."""
-        text = f"if(ifNull(match({self.raw(name)}, {quoted(f'^({NUMBER_PATTERN})$')}), 0), {self.raw(name)}, '')"
+        first, raw = named(self.raw(name))
+        text = f"if(ifNull(match({first}, {quoted(f'^({NUMBER_PATTERN})$')}), 0), {raw}, '')"
         rounded = f"round(toDecimal128OrNull({text}, {DECIMALS + 1}), {DECIMALS})"
         return below_limit(f"accurateCastOrNull({rounded}, '{DECIMAL}')")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 PANE_S = 300
 AT_ONCE = 5_000
@@ -23,6 +24,29 @@ def vector_of(coverage: Mapping[int, int], partitions: int) -> list[int]:
     """Coverage as a vector: an entry for every partition, 0 for one of which nothing is stored."""
     width = max([partitions, *(partition + 1 for partition in coverage)])
     return [coverage.get(partition, 0) for partition in range(width)]
+
+
+class LedgerRange(NamedTuple):
+    """A range of one partition that is stored, and the panes that its events touch."""
+
+    partition: int
+    first_offset: int
+    next_offset: int
+    panes: Sequence[int]
+
+
+def followed(covered: Sequence[int], ranges: Iterable[LedgerRange]) -> tuple[list[int], set[int]]:
+    """A coverage with the ranges that follow it without a gap, and the panes of these; ranges are in order.
+
+    Where nothing is stored of a partition, its first range begins it: a log may have been retired from its start.
+    """
+    ends, touched = list(covered), set[int]()
+    for partition, first_offset, next_offset, panes in ranges:
+        ends += [0] * (partition + 1 - len(ends))
+        if first_offset <= ends[partition] or not ends[partition]:
+            ends[partition] = max(ends[partition], next_offset)
+            touched.update(panes)
+    return ends, touched
 
 
 def ended_panes(panes: Sequence[int], tick_time: datetime) -> tuple[int, ...]:
@@ -46,8 +70,8 @@ class Pending:
     add what came beyond a seal, so that nothing is missing meanwhile.
     """
 
-    seen: list[int] = field(default_factory=list)
-    """Below this vector the ledger was looked at."""
+    stored: int = 0
+    """How many records were stored at the last look."""
     first: set[int] = field(default_factory=set)
     """Never sealed."""
     late: set[int] = field(default_factory=set)
@@ -66,15 +90,14 @@ class Pending:
         self.first.update(pane for pane, is_sealed in touched.items() if not is_sealed)
         self.late.update(pane for pane, is_sealed in touched.items() if is_sealed)
         self.again.update(corrected)
-        self.seen = coverage
+        self.stored = sum(coverage)
 
     def mend(self) -> None:
         """Late events are made part of their panes, if that is worth it by now."""
-        stored = sum(self.seen)
-        held = len(self.late) * stored // max(1, self.sealed + len(self.first))
-        if self.late and held <= AT_ONCE + stored - self.mended_at:
+        held = len(self.late) * self.stored // max(1, self.sealed + len(self.first))
+        if self.late and held <= AT_ONCE + self.stored - self.mended_at:
             self.again |= self.late
-            self.late, self.mended_at = set(), stored
+            self.late, self.mended_at = set(), self.stored
 
     def done(self, panes: Iterable[int]) -> None:
         """These were sealed as of what is stored now."""

@@ -8,6 +8,7 @@ Every operand is written once, so a text grows with its expression and no faster
 from __future__ import annotations
 
 from collections.abc import Callable
+from zlib import crc32
 
 from pipeline.scaled import DECIMALS, UNIT, VALUE_LIMIT
 from schemas.expression import Expression, Measure, Number
@@ -20,14 +21,27 @@ def quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def named(text: str) -> tuple[str, str]:
+    """An expression that gets a name where it stands, and the name: what is used twice is written, and read, once.
+
+    Equal expressions have equal names, so that one may stand in several places of a query.
+    """
+    name = f"x_{crc32(text.encode()):08x}"
+    return f"({text} AS {name})", name
+
+
 def expression_sql(expression: Expression, measure: Callable[[str], str]) -> str:
-    """The value of an expression for an event, Nullable(Decimal(38, 12)); `measure` writes that of a field."""
+    """The value of an expression for an event, Nullable(Decimal(38, 12)); `measure` writes that of a field, which is
+    below 10^15."""
+    if isinstance(expression, Measure):
+        return measure(expression.name)
     return below_limit(_worth(expression, measure))
 
 
 def below_limit(value: str) -> str:
     """The value if it is below 10^15, else NULL."""
-    return f"if(abs({value}) < {VALUE_LIMIT // UNIT}, {value}, NULL)"
+    first, name = named(value)
+    return f"if(abs({first}) < {VALUE_LIMIT // UNIT}, {name}, NULL)"
 
 
 def _worth(expression: Expression, measure: Callable[[str], str]) -> str:

@@ -55,7 +55,7 @@ async def footing(reading: Reading, stored: StoredInvoice, *, replayed: bool) ->
         unattributed_events=events,
         unattributed_subjects=subjects,
         metered_types=frozenset(kind for entry in catalogue.meters.values() for kind in entry.meter.event_types),
-        unsealed_panes=_unsealed(reading, invoice, meters, ends),
+        unsealed_panes=_unsealed(reading, invoice, meters),
         verdicts=verdicts,
     )
 
@@ -80,12 +80,10 @@ def _meters(invoice: Invoice, catalogue: Catalogue) -> tuple[MeterEntry, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def _unsealed(reading: Reading, invoice: Invoice, meters: Sequence[MeterEntry], coverage: Sequence[int]) -> int:
+def _unsealed(reading: Reading, invoice: Invoice, meters: Sequence[MeterEntry]) -> int:
     """Panes of the invoice's period that wait to be sealed (again): late events came, or no tick has passed since."""
     first, last = (int(at.timestamp()) // PANE_S for at in (invoice.period.start, invoice.period.end))
-    return len(
-        {pane for entry in meters for pane in reading.totals.touched_panes(entry, coverage) if first <= pane < last}
-    )
+    return len({pane for entry in meters for pane in reading.totals.touched_panes(entry) if first <= pane < last})
 
 
 def _end(ends: Sequence[int]) -> int:

@@ -123,7 +123,7 @@ def _backfill(
         return {}
     audited = held.totals.audited_tick()
     coverage = vector_of(held.totals.coverage(), len(tick.vector.of(USAGE)))
-    waiting = {_called(entry, catalogue): (entry, ended_panes(held.totals.touched_panes(entry, coverage), tick.time))
+    waiting = {_called(entry, catalogue): (entry, ended_panes(tuple(held.totals.touched_panes(entry)), tick.time))
                for entry in entries}  # fmt: skip
     counts = {name: len(panes) for name, (_, panes) in waiting.items()}
     if dry_run or not any(counts.values()):
@@ -143,17 +143,15 @@ def _called(entry: MeterEntry, catalogue: Catalogue) -> str:
 
 
 def _described(held: Reading, catalogue: Catalogue) -> list[dict[str, Any]]:
-    from pipeline.sealing import ended_panes, vector_of
+    from pipeline.sealing import ended_panes
     from schemas.meter import GROUPS_ALERT, GROUPS_MAX
-    from schemas.tick import USAGE
 
     tick = held.totals.last_tick()
-    coverage = vector_of(held.totals.coverage(), len(tick.vector.of(USAGE)) if tick else 0)
     groups = held.totals.groups()
     rows = []
     for entry in catalogue.meters.values():
         meter = entry.meter
-        unsealed = ended_panes(held.totals.touched_panes(entry, coverage), tick.time) if tick else ()
+        unsealed = ended_panes(tuple(held.totals.touched_panes(entry)), tick.time) if tick else ()
         most = groups.get((entry.name, entry.version), 0)
         rows.append({
             "meter": entry.name, "version": entry.version,

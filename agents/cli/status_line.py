@@ -127,7 +127,7 @@ async def _sealed_to(readers: Reading, tick: Tick | None, covered: tuple[int, ..
         return None
     end = int(tick.time.timestamp()) // PANE_S
     for entry in (await readers.catalogue.newest()).meters.values():
-        beyond = readers.totals.panes_beyond(entry, ())
+        beyond = readers.totals.touched_panes(entry)
         open_panes = ended_panes(tuple(pane for pane, is_sealed in beyond.items() if not is_sealed), tick.time)
         end = min(end, *open_panes[:1]) if open_panes else end
     return datetime.fromtimestamp(end * PANE_S, UTC)

@@ -48,8 +48,8 @@ class BillingStore:
     def last_tick(self, below_offset: int | None = None) -> Tick | None:
         """The newest tick that is stored, or the newest below an offset of billing.ticks."""
         rows = self._db.tuples(
-            "SELECT number, time, clock, vector FROM ticks FINAL WHERE k_offset < {below:UInt64} "
-            "ORDER BY number DESC LIMIT 1",
+            "SELECT number, time, clock, vector FROM ticks WHERE k_offset < {below:UInt64} "
+            "ORDER BY number DESC, k_offset LIMIT 1",
             {"below": (1 << 63) if below_offset is None else below_offset},
         )
         return _tick(rows[0]) if rows else None
@@ -57,7 +57,7 @@ class BillingStore:
     def newest_tick(self) -> tuple[Tick, int] | None:
         """The newest tick that is stored and its offset in billing.ticks."""
         rows = self._db.tuples(
-            "SELECT number, time, clock, vector, k_offset FROM ticks FINAL ORDER BY number DESC LIMIT 1"
+            "SELECT number, time, clock, vector, k_offset FROM ticks ORDER BY number DESC, k_offset LIMIT 1"
         )
         return (_tick(rows[0][:4]), rows[0][4]) if rows else None
 

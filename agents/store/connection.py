@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from agents.settings import Settings
@@ -64,6 +65,7 @@ class Connection:
         self._database = settings.database if database is None else database
         self._client: Any = None
         self._pool = whole_answers()
+        self._types: dict[str, dict[str, Any]] = {}
 
     def _open(self) -> Any:
         if self._client is None:
@@ -112,12 +114,27 @@ class Connection:
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Inserts rows; returns only once the server has stored them."""
         if rows:
-            self._call("insert", table, rows, column_names=list(columns))
+            self._insert(table, columns, rows)
 
     def insert_columns(self, table: str, columns: Mapping[str, Sequence[object]]) -> None:
         """Inserts columns of equal length; returns only once the server has stored them."""
         if columns and len(next(iter(columns.values()))):
-            self._call("insert", table, list(columns.values()), column_names=list(columns), column_oriented=True)
+            self._insert(table, list(columns), list(columns.values()), column_oriented=True)
+
+    def _insert(self, table: str, columns: Sequence[str], values: Sequence[Any], **named: object) -> None:
+        types = [self._type(table, column) for column in columns]
+        try:
+            self._call("insert", table, values, column_names=list(columns), column_types=types, **named)
+        except StoreRefused:
+            self._types.pop(table)  # the table may have been changed
+            raise
+
+    def _type(self, table: str, column: str) -> Any:
+        """The type of a column; asked once per table, where the client would ask before every insert."""
+        if column not in self._types.get(table, {}):
+            described = self.tuples(f"DESCRIBE TABLE {table}")
+            self._types[table] = {row[0]: get_from_name(row[1]) for row in described}
+        return self._types[table][column]
 
     def insert_native(self, table: str, columns: Sequence[str], block: bytes) -> None:
         """Inserts a block in ClickHouse's Native format; returns only once the server has stored it."""

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from string import Template
+from typing import NamedTuple
 
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection, Work, query_text
 from agents.topics import USAGE_EVENTS
 from pipeline.meter_sql import meter_sql, quoted
-from pipeline.sealing import PANE_S
+from pipeline.sealing import PANE_S, LedgerRange
 from pipeline.usage_sql import decimal_sql, sum_sql
 from schemas.catalogue_entry import MeterEntry, PlanEntry
 from schemas.tick import Tick
 
 AUDIT_UNIT = 1 << 40
 SECOND = timedelta(seconds=1)
+
+
+class Known(NamedTuple):
+    """The last tick that was audited, and how many corrections and retractions there are."""
+
+    audited: int
+    corrections: int
+    retractions: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every stored event counts that is no copy within its partition."""
+        return not self.corrections and not self.retractions
 
 
 class TotalsStore:
@@ -33,17 +47,10 @@ class TotalsStore:
         """Partition -> contiguous `next_offset` of usage.events."""
         return self._billing.coverage(USAGE_EVENTS)
 
-    def touched_panes(self, entry: MeterEntry, coverage: Sequence[int]) -> tuple[int, ...]:
-        """Panes that the ledger names below `coverage` and beyond the vector that they were last sealed at."""
-        return tuple(self.panes_beyond(entry, ()))
-
-    def panes_beyond(self, entry: MeterEntry, seen: Sequence[int]) -> dict[int, bool]:
-        """Pane -> whether it was sealed before, of what the ledger names beyond `seen` and beyond the pane's seal."""
-        rows = self._db.tuples(
-            query_text("touched_panes"),
-            {"meter": entry.name, "version": entry.version, "topic": USAGE_EVENTS, "seen": list(seen)},
-        )
-        return {pane: bool(is_sealed) for pane, is_sealed in rows}
+    def touched_panes(self, entry: MeterEntry) -> dict[int, bool]:
+        """Pane -> whether it was sealed before, of what the ledger names beyond the pane's seal."""
+        asked = {"meter": entry.name, "version": entry.version, "topic": USAGE_EVENTS}
+        return {pane: bool(is_sealed) for pane, is_sealed in self._db.tuples(query_text("touched_panes"), asked)}
 
     def sealed_panes(self, entry: MeterEntry) -> int:
         """How many panes of a meter version are sealed."""
@@ -67,31 +74,42 @@ class TotalsStore:
         """Number of the last tick whose vector was audited; 0 before the first."""
         return self._billing.audited_tick()
 
+    def ledger_beyond(self, covered: Sequence[int]) -> list[LedgerRange]:
+        """Ranges of usage.events that are stored beyond a coverage, with the panes that they touch; in order."""
+        ends = [f"(k_partition = {partition} AND next_offset > {end})" for partition, end in enumerate(covered)]
+        beyond = " OR ".join([*ends, f"k_partition >= {len(covered)}"])
+        sql = Template(query_text("ledger_beyond")).substitute(beyond=beyond)
+        return [LedgerRange(*row) for row in self._db.tuples(sql, {"topic": USAGE_EVENTS})]
+
+    def sealed_among(self, panes: Collection[int]) -> set[tuple[str, str, int]]:
+        """(meter, version, pane) of those that are sealed."""
+        if not panes:
+            return set()
+        asked = {"panes": list(panes), "starts": _start(min(panes)), "ends": _start(max(panes))}
+        return {(row[0], row[1], row[2]) for row in self._db.tuples(query_text("sealed_among"), asked)}
+
+    def known(self) -> Known:
+        """What was audited, and whether anything was corrected or retracted; asked after the coverage it goes with."""
+        rows = self._db.tuples(
+            "SELECT (SELECT max(tick) FROM audits), (SELECT count() FROM corrections), "
+            "(SELECT count() FROM retractions)"
+        )
+        return Known(*(int(count or 0) for count in rows[0]))
+
     def seal(
         self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int], audited: int, *, work: str = "seal",
-        first: bool = False,
+        first: bool = False, plain: bool = False,
     ) -> None:  # fmt: skip
         """Writes the totals of panes as of `coverage`, then the seals that say so.
 
-        `first` panes were never sealed: no group can have vanished from them, and none is looked for.
+        `first` panes were never sealed: no group can have vanished from them, and none is looked for. `plain` says that
+        nothing below the coverage was corrected or retracted.
 
         `coverage` and `audited`, the last audited tick, are read before: of two seals the one that knew of more audits
         wins, then the one that covered more; what the winner did not cover, the ledger still names.
         """
         version = audited * AUDIT_UNIT + sum(coverage)
-        parts = meter_sql(entry.meter)
-        listed = ", ".join(str(pane) for pane in panes)
-        types = ", ".join(quoted(kind) for kind in entry.meter.event_types)
-        sql = Template(query_text("seal_panes")).substitute(
-            vanished="" if first else Template(query_text("vanished_groups")).substitute(panes=listed),
-            group=parts.group,
-            valid=parts.valid,
-            total=decimal_sql(sum_sql(parts.value)),
-            where=parts.where,
-            panes=listed,
-            counted_events=Template(query_text("counted_events")).substitute(types=types, subjects="1"),
-        )
-        self._db.execute(sql, {
+        self._db.execute(_seal_sql(entry, panes, first=first, plain=plain), {
             "meter": entry.name, "version": entry.version, "usage": list(coverage), "ver": version,
             "starts": _start(panes[0]), "ends": _start(panes[-1] + 1),
         }, work=Work(work, entry.name, entry.version))  # fmt: skip
@@ -135,6 +153,20 @@ class TotalsStore:
                 "CREATE OR REPLACE VIEW late_horizons AS SELECT row.1 AS plan, row.2 AS plan_version, "
                 f"toUInt64(row.3) AS horizon_s FROM (SELECT arrayJoin([{', '.join(rows)}]) AS row)"
             )
+
+
+def _seal_sql(entry: MeterEntry, panes: Sequence[int], *, first: bool, plain: bool) -> str:
+    parts = meter_sql(entry.meter)
+    listed = ", ".join(str(pane) for pane in panes)
+    types = ", ".join(quoted(kind) for kind in entry.meter.event_types)
+    counted = Template(query_text("plain_events" if plain else "counted_events")).substitute(types=types, subjects="1")
+    sums = Template(query_text("pane_sums")).substitute(
+        group=parts.group, valid=parts.valid, value=parts.value, total=decimal_sql(sum_sql("value")), where=parts.where,
+        panes=listed, counted_events=counted,
+    )  # fmt: skip
+    if not first:
+        sums = Template(query_text("vanished_groups")).substitute(pane_sums=sums, panes=listed)
+    return Template(query_text("seal_panes")).substitute(pane_sums=sums)
 
 
 def _start(pane: int) -> datetime:

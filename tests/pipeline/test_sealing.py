@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pipeline.sealing import Pending, chunks, covers, ended_panes, vector_of
+from pipeline.sealing import LedgerRange, Pending, chunks, covers, ended_panes, followed, vector_of
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
 PANE = int(NOON.timestamp()) // 300
@@ -19,6 +19,30 @@ def test_coverage_covers_a_vector_only_if_every_partition_does() -> None:
 def test_a_coverage_as_a_vector_has_a_place_for_every_partition() -> None:
     assert vector_of({2: 9}, 2) == [0, 0, 9]
     assert vector_of({0: 4}, 3) == [4, 0, 0]
+
+
+def test_a_coverage_follows_the_ranges_that_join_it_and_stops_at_a_gap() -> None:
+    ranges = [
+        LedgerRange(0, 10, 15, [1]),
+        LedgerRange(0, 12, 20, [2]),
+        LedgerRange(1, 5, 6, [3]),
+        LedgerRange(1, 9, 12, [4]),
+    ]
+    assert followed([10, 5], ranges) == ([20, 6], {1, 2, 3})
+    assert followed([20, 6], [LedgerRange(1, 6, 9, [5]), ranges[-1]]) == ([20, 12], {4, 5})
+
+
+def test_a_partition_of_which_nothing_is_stored_begins_with_its_first_range() -> None:
+    assert followed([7], [LedgerRange(2, 40, 44, [1]), LedgerRange(2, 50, 51, [2])]) == ([7, 0, 44], {1})
+
+
+def test_law_a_coverage_that_is_followed_in_steps_is_that_of_all_ranges() -> None:
+    ranges = [LedgerRange(0, start, start + 3, [start]) for start in range(0, 30, 2)]
+    covered, panes = [1], set[int]()
+    for step in range(0, len(ranges), 4):
+        covered, touched = followed(covered, ranges[step : step + 4])
+        panes |= touched
+    assert (covered, panes) == followed([1], ranges)
 
 
 def test_a_pane_has_ended_when_the_tick_is_at_its_end() -> None:
