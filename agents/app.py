@@ -36,6 +36,7 @@ from agents.silent_logs import logs_of
 from agents.store.audits import AuditStore
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
+from agents.store.credits import CreditStore
 from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
 from agents.store.erasures import ErasureStore
@@ -114,8 +115,9 @@ def create_billing_app(settings: Settings) -> TallyApp:
     log_of_documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     booked = MoneyStore(Connection(settings))
     erasing = Eraser(logs, ErasureStore(Connection(settings)), catalogue, partitions=settings.billing_partitions)
+    wallets = CreditStore(Connection(settings))
     finaliser.attach(
-        app, Finaliser(logs, log_of_documents, billing_store(), booked, catalogue, finals, app.crash_point)
+        app, Finaliser(logs, log_of_documents, billing_store(), booked, catalogue, wallets, finals, app.crash_point)
     )
     if not silent:  # what collection asks and tells goes out by producers of its own: a rebuild must not have them
         money = MoneyStore(Connection(settings))

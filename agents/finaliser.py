@@ -20,6 +20,7 @@ from agents.ledger import LedgerKeeper
 from agents.logs import Logs
 from agents.record_batch import RecordBatch
 from agents.store.billing import BillingStore
+from agents.store.credits import CreditStore
 from agents.store.documents import DocumentStore
 from agents.store.money import MoneyStore
 from agents.topics import CATALOGUE, COMMANDS, FINALISATIONS, INVOICES, INVOICES_LATEST, OUTCOMES
@@ -27,8 +28,9 @@ from pipeline.books import Change, Document, DraftMissing, Entered
 from pipeline.collection_effects import effects_of
 from pipeline.document_events import commands_of, events_of
 from pipeline.revenue import booked_revenue, revenue_lines
-from schemas.command import CommandOutcome
-from schemas.document_log import DOCUMENT_RECORD, DocumentAction, Finalisation
+from pipeline.wallet_steps import due
+from schemas.command import CommandOutcome, SettleTopUp, TopUp
+from schemas.document_log import DOCUMENT_RECORD, CreditAction, DocumentAction, Finalisation, LogRecord
 from schemas.identity import canonical_json
 from schemas.invoice import Invoice
 from schemas.revenue import RevenueLine
@@ -36,7 +38,7 @@ from schemas.revenue import RevenueLine
 ENTERED_AT_ONCE = 1000
 UNKNOWN = -1
 
-Record = tuple[int, Finalisation | DocumentAction]
+Record = tuple[int, LogRecord]
 
 
 class Finaliser:
@@ -49,9 +51,12 @@ class Finaliser:
         billing: BillingStore,
         money: MoneyStore,
         catalogue: CatalogueLog,
+        credits: CreditStore,
         finals: LedgerKeeper,
         crash: CrashPoint,
     ) -> None:
+        self._credits = credits
+        self._looked: tuple[int, int] | None = None
         self._logs, self._documents, self._billing, self._money = logs, documents, billing, money
         self._catalogue, self._finals, self._crash = catalogue, finals, crash
         self._entered = UNKNOWN
@@ -62,11 +67,13 @@ class Finaliser:
         complete = await asyncio.to_thread(self._documents.complete_tick)
         actions = await self._known_actions(complete)
         drafts = await asyncio.to_thread(self._documents.drafts_of_complete_ticks, complete)
-        records: list[Finalisation | DocumentAction] = [*actions]
+        records: list[LogRecord] = [*actions]
         records += [
             Finalisation(document_id=document, series=series, customer=customer, tick=tick)
             for document, customer, tick, series in drafts
         ]
+        steps = await asyncio.to_thread(self._wallet_steps, complete)
+        records += steps  # behind the documents of the tick, which may draw from what expires with it
         if not records:
             return 0
         sent = []
@@ -74,19 +81,34 @@ class Finaliser:
             with self._crash.around(Step.FINALISE):
                 sent.append(await self._logs.send(FINALISATIONS, None, record.model_dump_json().encode()))
         await self._logs.all_stored(sent)
-        ordered = [*(action.id for action in actions), *(document for document, _, _, _ in drafts)]
+        ordered = [*(action.id for action in (*actions, *steps)), *(document for document, _, _, _ in drafts)]
         with self._crash.around(Step.FINALISED):
             await asyncio.to_thread(self._documents.mark_ordered, ordered)
         return len(records)
 
-    async def _known_actions(self, complete: int) -> list[DocumentAction]:
+    def _wallet_steps(self, complete: int) -> list[CreditAction]:
+        """What the last complete tick makes due for wallets; looked for when it or a wallet has changed."""
+        seen = (complete, self._credits.last_position())
+        if seen == self._looked or not complete:
+            return []
+        tick = self._billing.tick(complete)
+        if tick is None:
+            return []
+        wallets = self._credits.wallets(self._credits.to_look_at(tick.time))
+        steps = [step for customer, wallet in wallets.items() for step in due(customer, wallet, tick)]
+        self._looked = seen
+        return self._documents.unordered(steps)
+
+    async def _known_actions(self, complete: int) -> list[DocumentAction | CreditAction]:
         """Actions whose document is here, and money for one that there is not: the books keep that apart.
 
         A document that no draft up to an action's billing time is, is none: everything else on it is refused.
         """
-        waiting = await asyncio.to_thread(self._documents.waiting_actions)
+        found = await asyncio.to_thread(self._documents.waiting_actions)
+        waiting = [action for action in found if isinstance(action, DocumentAction)]
+        credits = [action for action in found if isinstance(action, CreditAction)]
         if not waiting:
-            return []
+            return [*credits]
         ids = [action.document_id for action in waiting]
         known = await asyncio.to_thread(self._documents.known_documents, ids)
         is_entered = await self._entered_to() >= self._read
@@ -101,7 +123,7 @@ class Finaliser:
                 await asyncio.to_thread(self._billing.insert_outcomes, refused)
                 await self._answer(refused)
             await asyncio.to_thread(self._documents.mark_ordered, [action.id for action in unknown])
-        return [*(action for action in waiting if action.document_id in known), *money]
+        return [*credits, *(action for action in waiting if action.document_id in known), *money]
 
     async def project(self, batches: Sequence[RecordBatch]) -> None:
         """One cycle on billing.finalisations: its records as rows, whatever is here of what they speak of."""
@@ -132,6 +154,7 @@ class Finaliser:
             return 0
         entered = await asyncio.to_thread(self._enter, records)
         await self._publish([change for _, found in entered for change in found.changes])
+        await self._ask([command for _, found in entered for command in found.commands])
         await self._store(entered)
         if entered:
             self._entered = entered[-1][0][0] + 1
@@ -168,6 +191,16 @@ class Finaliser:
                     sent.append(await self._logs.send(COMMANDS, key, command.model_dump_json().encode()))
         await self._logs.all_stored(sent)
 
+    async def _ask(self, commands: Sequence[TopUp | SettleTopUp]) -> None:
+        """Commands that follow from what happened to a wallet; asked for twice they are one."""
+        sent = []
+        for command in commands:
+            with self._crash.around(Step.PUBLISH):
+                sent.append(
+                    await self._logs.send(COMMANDS, command.customer.encode(), command.model_dump_json().encode())
+                )
+        await self._logs.all_stored(sent)
+
     async def _store(self, entered: Sequence[tuple[Record, Entered]]) -> None:
         outcomes = [_outcome(record, found) for (_, record), found in entered if isinstance(record, DocumentAction)]
         if outcomes:
@@ -194,6 +227,10 @@ class Finaliser:
                 change.request for change in changes if change.request is not None
             ])  # fmt: skip
             await asyncio.to_thread(self._money.insert_effects, [effects_of(change) for change in changes])
+            await asyncio.to_thread(self._credits.insert, [
+                (offset, [*found.entries, *(entry for change in found.changes for entry in change.entries)])
+                for (offset, _), found in entered
+            ])  # fmt: skip
         with self._crash.around(Step.FINAL):
             await asyncio.to_thread(self._documents.insert_documents, list(latest.values()), receivables)
 

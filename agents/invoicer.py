@@ -128,7 +128,9 @@ class Invoicer:
 def terms_of(closed: PeriodClosed, used: Mapping[tuple[str, str], Decimal]) -> Terms:
     """A customer's discounts and credits as of a run; `used` is what earlier documents drew, by (customer, grant)."""
     grants = [
-        grant.model_copy(update={"used": min(grant.amount, used.get((closed.customer, grant.id), ZERO))})
+        grant.model_copy(
+            update={"used": min(grant.amount + grant.returned, used.get((closed.customer, grant.id), ZERO))}
+        )
         for grant in closed.grants
     ]
     return Terms(discounts=closed.discounts, grants=grants)

@@ -23,12 +23,13 @@ from agents.record_batch import RecordBatch, by_partition
 from agents.store.billing import BillingStore, StoredState
 from agents.store.documents import DocumentStore
 from agents.topics import CATALOGUE, COMMANDS, OUTCOMES
+from pipeline.credit_commands import credit_action
 from pipeline.runs import bill, next_due_at
 from pipeline.subscriptions import decide
 from schemas.catalogue_entry import Catalogue
 from schemas.command import COMMAND_RECORD, ActOnDocument, Command, CommandOutcome, TickCopy
 from schemas.customer_state import BillingRun, CustomerState
-from schemas.document_log import DocumentAction
+from schemas.document_log import CreditAction, DocumentAction
 from schemas.party import buyer_of
 from schemas.tick import Tick
 
@@ -49,7 +50,7 @@ class _Fold:
     outcomes: list[CommandOutcome] = field(default_factory=list)
     runs: list[BillingRun] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
-    actions: list[DocumentAction] = field(default_factory=list)
+    actions: list[DocumentAction | CreditAction] = field(default_factory=list)
     ticked: bool = False
 
 
@@ -121,7 +122,9 @@ class SubscriptionAgent:
         )
         fold.outcomes.append(outcome)
         fold.seen.setdefault((command.customer, command.request_id), outcome)
-        if outcome.accepted:
+        if outcome.accepted and fold.clock is not None:
+            credit = credit_action(command, decision.state, fold.clock, outcome)
+            fold.actions += [credit] if credit is not None else []
             fold.states[command.customer] = StoredState(decision.state, offset)
             fold.touched.add(command.customer)
 

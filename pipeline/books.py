@@ -6,7 +6,7 @@ gets the same documents. Source: design.md §4 and §7, rating.md §8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,13 +17,17 @@ from pipeline.document_keys import number_text
 from pipeline.document_postings import invoiced, noted, receivable_of
 from pipeline.note_documents import issued_note, reissued, void_note
 from pipeline.receivables import Booking, credited, unapplied
-from schemas.credit_note import CreditNote
-from schemas.document_log import DocumentAction, Finalisation
+from pipeline.wallet_books import Wallets
+from pipeline.wallets import Wallet
+from schemas.command import SettleTopUp, TopUp
+from schemas.credit_note import CreditNote, GrantShare
+from schemas.document_log import CreditAction, DocumentAction, Finalisation, LogRecord
 from schemas.invoice import FINAL_REVISION, STANDING, Balance, Invoice
 from schemas.payment import PaymentRequest
 from schemas.posting import Transaction
 from schemas.quantity import ZERO
 from schemas.receivable import Receivable
+from schemas.wallet import WalletEntry
 
 Document = Invoice | CreditNote
 
@@ -49,6 +53,12 @@ class Change:
     request: PaymentRequest | None = None
     corrects: Invoice | None = None
     """Of a credit note: the invoice that it corrects."""
+    entries: tuple[WalletEntry, ...] = ()
+    """What it does to the customer's wallet."""
+    returned: tuple[GrantShare, ...] = ()
+    """Credit that later runs can draw again."""
+    commands: tuple[SettleTopUp, ...] = ()
+    """What the customer's state must know of a sale of credits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,10 @@ class Entered:
     changes: tuple[Change, ...] = ()
     refusal: str = ""
     transactions: tuple[Transaction, ...] = ()
-    """Money that no document takes."""
+    """Money that no document takes, and what a credit action books."""
+    entries: tuple[WalletEntry, ...] = ()
+    commands: tuple[TopUp | SettleTopUp, ...] = ()
+    """What a credit action asks for."""
     repeats: bool = False
     """Whether an action was entered before: it is answered as then, and changes nothing."""
 
@@ -87,9 +100,12 @@ class Books:
     """What is kept for a customer, per currency."""
     requests: dict[tuple[str, str], str] = field(default_factory=dict)
     """Actions that were entered, with the refusal of those that were refused."""
+    wallets: Wallets = field(default_factory=Wallets)
 
-    def enter(self, offset: int, record: Finalisation | DocumentAction) -> Entered:
+    def enter(self, offset: int, record: LogRecord) -> Entered:
         """The next record of the log. Raises DraftMissing where its document is not here yet."""
+        if isinstance(record, CreditAction):
+            return self._credit(offset, record)
         if isinstance(record, DocumentAction) and record.unknown:
             return self._stray(record)
         document = self.documents.get(record.document_id)
@@ -117,6 +133,18 @@ class Books:
         booked = unapplied(action.result, booking, why) if action.result is not None else ()
         self.requests[action.request] = "" if booked else why
         return Entered(refusal="" if booked else why, transactions=booked)
+
+    def _credit(self, offset: int, action: CreditAction) -> Entered:
+        """Something happens to a wallet; once per request."""
+        if action.request in self.requests:
+            return Entered(refusal=self.requests[action.request], repeats=True)
+        self.requests[action.request] = ""
+        try:
+            moves = self.wallets.act(offset, action)
+        except ValueError as fault:
+            self.requests[action.request] = str(fault)
+            return Entered(refusal=str(fault))
+        return Entered(transactions=moves.transactions, entries=moves.entries, commands=moves.commands)
 
     def _keep(self, changes: Iterable[Change]) -> tuple[Change, ...]:
         kept = []
@@ -170,7 +198,18 @@ class Books:
             "revision": FINAL_REVISION + offset + 1, "due_at": issued_at + timedelta(days=draft.terms.payment_days),
             "status": "open" if balance.open else "paid",
         })  # fmt: skip
-        return Change(final, ("finalized",), issued_at, receivable_of(final, draft.terms.dunning), invoiced(final))
+        split, moves = self.wallets.final(offset, final)
+        order = self.wallets.order_of(final)
+        owed = receivable_of(final, draft.terms.dunning, order.terms.id if order is not None else "")
+        booked = (*invoiced(final, split), *moves.transactions)
+        finalized = Change(final, ("finalized",), issued_at, owed, booked, entries=moves.entries)
+        if order is None or owed.state != "paid":
+            return finalized
+        paid = self.wallets.collected(offset, final, owed, issued_at)  # by what the customer's balance held
+        return replace(
+            finalized, entries=(*moves.entries, *paid.entries), commands=_settles(paid.commands),
+            transactions=(*booked, *paid.transactions),
+        )  # fmt: skip
 
     def _note(self, draft: CreditNote, offset: int, at: datetime) -> Iterable[Change]:
         """A note with what it takes back now, and the invoice as it stands after it; nothing if nothing is left."""
@@ -191,7 +230,7 @@ class Books:
         held = self.receivables[corrected.id] if corrected is not None else None
         after = credited(held, note.settled) if held is not None else None
         forgiven = held.written_off - after.written_off if held is not None and after is not None else ZERO
-        yield Change(note, ("issued",), issued_at, transactions=noted(note, forgiven), corrects=corrected)
+        yield self._noted(offset, note, corrected, earlier, forgiven)
         if corrected is not None and after is not None and after != held:
             yield _credited(corrected, note, offset, after)
 
@@ -208,7 +247,7 @@ class Books:
             if self.set_off.get(document.id):
                 raise _Refused(f"document: a credit note is set off against it; release {document.id} and void it")
             rejected = document.model_copy(update={"status": "rejected", "revision": FINAL_REVISION + offset + 1})
-            return [Change(rejected, ("rejected",), action.time)]
+            return [self._rejected(offset, rejected, action)]
         if not isinstance(document, Invoice):
             raise _Refused(f"document: {document.number or document.id} is a credit note; only invoices can be that")
         if action.action in ("void", "reissue"):
@@ -227,13 +266,36 @@ class Books:
         except ValueError as fault:
             raise _Refused(str(fault)) from None
         stands = standing(invoice, held, moved.receivable).model_copy(update={"revision": FINAL_REVISION + offset + 1})
+        moves = self.wallets.collected(offset, stands, moved.receivable, action.time)
         return Change(
-            stands, transitions(invoice, stands, moved), action.time, moved.receivable, moved.transactions,
-            moved.request,
+            stands, transitions(invoice, stands, moved), action.time, moved.receivable,
+            (*moved.transactions, *moves.transactions), moved.request, entries=moves.entries,
+            commands=_settles(moves.commands),
         )  # fmt: skip
 
+    def _noted(
+        self, offset: int, note: CreditNote, invoice: Invoice | None, earlier: Sequence[CreditNote], forgiven: Decimal
+    ) -> Change:
+        split, shares, moves = self.wallets.noted(offset, note, invoice, earlier)
+        booked = (*noted(note, forgiven, split), *moves.transactions)
+        return Change(
+            note, ("issued",), note.issued_at, None, booked, corrects=invoice, entries=moves.entries, returned=shares
+        )  # fmt: skip
+
+    def _rejected(self, offset: int, rejected: Document, action: DocumentAction) -> Change:
+        """What a draft would have drawn can be drawn again; what it would have sold is not sold."""
+        if not isinstance(rejected, Invoice):
+            return Change(rejected, ("rejected",), action.time)
+        moves = self.wallets.rejected(offset, rejected, action.time)
+        shares = tuple(GrantShare(grant=use.grant, amount=use.used) for use in rejected.credits)
+        return Change(rejected, ("rejected",), action.time, entries=moves.entries, returned=shares)
+
     def _void(self, invoice: Invoice, offset: int, action: DocumentAction) -> Iterable[Change]:
-        note = void_note(invoice, self.notes.get(invoice.id, ()), action)
+        earlier = self.notes.get(invoice.id, ())
+        again = action.action == "reissue"  # then the document in its place draws its credits at once
+        if again and earlier and invoice.credits:
+            raise _Refused(f"document: credit notes gave credits of {invoice.number} back; void it and bill anew")
+        note = void_note(invoice, earlier, action)
         number, issued_at = self._number(note.series, action.time)
         note = note.model_copy(
             update={"number": number, "issued_at": issued_at, "revision": FINAL_REVISION + offset + 1}
@@ -247,11 +309,16 @@ class Books:
         )
         held = credited(self.receivables[invoice.id], note.settled).model_copy(update={"state": "void"})
         forgiven = self.receivables[invoice.id].written_off - held.written_off
-        yield Change(note, ("issued",), issued_at, transactions=noted(note, forgiven), corrects=invoice)
+        booked = self._noted(offset, note, invoice, earlier, forgiven)
+        yield replace(booked, returned=()) if again else booked
         yield Change(voided, ("voided",), action.time, held)
-        if action.action == "reissue":
+        if again:
             # The note is not kept yet, so what it leaves the customer is not taken twice.
             yield self._invoice(reissued(voided, action), offset, action.time)
+
+
+def _settles(commands: Iterable[TopUp | SettleTopUp]) -> tuple[SettleTopUp, ...]:
+    return tuple(each for each in commands if isinstance(each, SettleTopUp))
 
 
 def as_entered(draft: Invoice, entered: Invoice) -> Invoice:
@@ -280,6 +347,7 @@ def books_of(
     balances: Mapping[tuple[str, str], Decimal],
     requests: Mapping[tuple[str, str], str],
     receivables: Mapping[str, Receivable] | None = None,
+    wallets: Mapping[str, Wallet] | None = None,
 ) -> Books:
     """The books as they were stored: `documents` as they stand, every issued note that concerns one of them."""
     books = Books()
@@ -287,7 +355,7 @@ def books_of(
         books._put(note)
     for document in documents:
         books.documents[document.id] = document
-    books.receivables = dict(receivables or {})
+    books.receivables, books.wallets = dict(receivables or {}), Wallets(dict(wallets or {}))
     books.series, books.balances, books.requests = dict(series), dict(balances), dict(requests)
     return books
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pipeline.commanding import Context, Refused, held
 from pipeline.subscribing import known_zone
-from schemas.command import AddLine, GrantCredit, RedeemCoupon, SetCustomer
-from schemas.credit import CreditGrant
+from schemas.command import AddLine, RedeemCoupon, SetCustomer
 from schemas.customer import Customer
 from schemas.customer_state import CustomerState, OneOff, Redeemed
 from schemas.discount import Discount
 from schemas.faults import Malformed, checked
 from schemas.money import Currency, currency, round_money
 from schemas.subscription import Subscription
-
-GRANTED = ("amount", "priority", "expires_at", "funding", "treatment", "applies_to")
 
 
 def set_customer(state: CustomerState, command: SetCustomer, context: Context) -> CustomerState:
@@ -81,22 +78,6 @@ def _is_over(redeemed: Redeemed, context: Context) -> bool:
     return redeemed.until is not None and redeemed.until <= context.now
 
 
-def grant_credit(state: CustomerState, command: GrantCredit, context: Context) -> CustomerState:
-    """Grants credit that later invoices draw from."""
-    code = command.currency or next((one.currency for one in state.subscriptions), state.record.currency)
-    if not code:
-        raise Refused("currency: name one: the customer has neither a subscription nor a currency of its own")
-    if round_money(command.amount, _money_of(state, code, context)) != command.amount:
-        raise Refused(f"amount: must be rounded to the minor units of {code}, not {command.amount}")
-    given = {name: getattr(command, name) for name in GRANTED}
-    began = {"created_at": context.now, "effective_at": command.effective_at or context.now}
-    try:
-        grant = checked(CreditGrant, {"id": command.request_id, "currency": code, **began, **given})
-    except Malformed as fault:
-        raise Refused(str(fault)) from None
-    return state.model_copy(update={"grants": (*state.grants, grant)})
-
-
 def _taxed_like(state: CustomerState, command: AddLine) -> Subscription | None:
     if command.subscription is not None:
         return held(state, command.subscription)
@@ -108,14 +89,6 @@ def _taxed_like(state: CustomerState, command: AddLine) -> Subscription | None:
     if state.subscriptions and not found:
         raise Refused(f"currency: {state.customer} is not billed in {command.currency}")
     return found[0] if found else None
-
-
-def _money_of(state: CustomerState, code: str, context: Context) -> Currency:
-    for one in state.subscriptions:
-        plan = context.catalogue.plan(one.plan, one.plan_version)
-        if one.currency == code and plan is not None:
-            return plan.plan.in_currency(code).money
-    return _currency(code)
 
 
 def _currency(code: str) -> Currency:

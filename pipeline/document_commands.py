@@ -1,4 +1,4 @@
-"""What happened to documents, as commands on the customer: credit restored, billed parts that count as not issued."""
+"""What happened to documents, as commands on the customer: billed parts that count as not issued, or are rated anew."""
 
 from __future__ import annotations
 
@@ -6,19 +6,10 @@ from collections.abc import Iterator
 
 from pipeline.charges import period_of
 from pipeline.commanding import Context, Refused, held, replaced
-from schemas.command import BillAgain, Rerate, RestoreCredit
+from schemas.command import BillAgain, Rerate
 from schemas.customer_state import CustomerState, Disregarded, Repriced
 from schemas.period import Period
 from schemas.subscription import Charge, Subscription
-
-
-def restore_credit(state: CustomerState, command: RestoreCredit, context: Context) -> CustomerState:
-    """Credit that a note gives back is a grant like the one that it came from."""
-    original = next((grant for grant in state.grants if grant.id == command.grant), None)
-    if original is None:
-        raise Refused(f"grant: {state.customer} has no {command.grant}")
-    update = {"id": command.request_id, "amount": command.amount, "created_at": context.now}
-    return state.model_copy(update={"grants": (*state.grants, original.model_copy(update=update))})
 
 
 def bill_again(state: CustomerState, command: BillAgain, context: Context) -> CustomerState:

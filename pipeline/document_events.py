@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.books import Change
-from schemas.command import BillAgain, BilledPart, RestoreCredit
+from pipeline.books import Change, Document
+from schemas.command import BillAgain, BilledPart, RestoreCredit, SettleTopUp
 from schemas.credit_note import CreditNote, CreditNoteEvent, GrantShare
 from schemas.identity import derived_id
 from schemas.invoice import Invoice, InvoiceEvent
@@ -20,15 +20,17 @@ def events_of(change: Change) -> tuple[InvoiceEvent | CreditNoteEvent, ...]:
     return tuple(_event(change, transition) for transition in change.transitions)
 
 
-def commands_of(change: Change) -> tuple[RestoreCredit | BillAgain, ...]:
+Follows = RestoreCredit | BillAgain | SettleTopUp
+
+
+def commands_of(change: Change) -> tuple[Follows, ...]:
     """What a change means for the state of its customer, as commands that are the same however often they are sent."""
     document = change.document
-    if isinstance(document, CreditNote):
-        shares = document.settled.grants if document.status == "issued" else ()
-        return tuple(_restore(document, share) for share in shares)
-    if change.transitions != ("rejected",):
-        return ()
+    credits: tuple[Follows, ...] = (*(_restore(document, share) for share in change.returned), *change.commands)
+    if isinstance(document, CreditNote) or change.transitions != ("rejected",):
+        return credits
     return (
+        *credits,
         BillAgain(
             request_id=str(derived_id("bill again", document.id)), actor=ACTOR, reason=f"draft {document.id} rejected",
             customer=document.customer, document_id=document.id, tick=document.basis.tick, parts=_parts(document),
@@ -36,11 +38,11 @@ def commands_of(change: Change) -> tuple[RestoreCredit | BillAgain, ...]:
     )  # fmt: skip
 
 
-def _restore(note: CreditNote, share: GrantShare) -> RestoreCredit:
+def _restore(document: Document, share: GrantShare) -> RestoreCredit:
     return RestoreCredit(
-        request_id=str(derived_id("restored credit", note.id, share.grant)), actor=ACTOR,
-        reason=f"given back by {note.number}", customer=note.customer, document_id=note.id, grant=share.grant,
-        amount=share.amount,
+        request_id=str(derived_id("restored credit", document.id, share.grant)), actor=ACTOR,
+        reason=f"given back by {document.number or 'a rejected draft'}", customer=document.customer,
+        document_id=document.id, grant=share.grant, amount=share.amount,
     )  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def _parts(draft: Invoice) -> tuple[BilledPart, ...]:
     found = {
         (line.subscription, line.rated.charge, line.charge_number, line.rated.period): None
         for line in draft.lines
-        if line.rated.kind != "one_off"
+        if line.rated.kind not in ("one_off", "credits")
     }
     return tuple(BilledPart(subscription=s, card=c, number=n, period=p) for s, c, n, p in found)
 

@@ -36,7 +36,7 @@ def recompute(line: RatedLine, transactions: Sequence[Decimal] | None = None) ->
     """
     card, terms = card_of(line), _terms(line)
     conditions = replace(line.conditions or Conditions(), previous_exact=ZERO)
-    if line.kind == "one_off":
+    if line.kind in ("one_off", "credits"):
         return line  # its amount is what was asked for
     if line.kind in ("unpriced", "waived"):
         row = UsageRow(line.quantity, line.dimensions, None, line.events)

@@ -75,9 +75,10 @@ def _used(grants: Sequence[CreditGrant], grant: str) -> Decimal:
 def _invoice(closed: PeriodClosed, run: RunLines, catalogue: Catalogue, terms: Terms) -> Invoice:
     code = run.money.code
     exemption = terms.exemption or closed.record.exemption
+    own = NO_TERMS if run.sells_credits else terms  # credits are sold at their price, and bought with money
     found = totals(
         [_line(each) for each in run.debits], run.money,
-        discounts=terms.discounts, grants=terms.grants, exemption=exemption,
+        discounts=own.discounts, grants=own.grants, exemption=exemption,
     )  # fmt: skip
     return Invoice(
         engine=closed.tick.engine,
@@ -105,6 +106,8 @@ def _invoice(closed: PeriodClosed, run: RunLines, catalogue: Catalogue, terms: T
 def document_terms(closed: PeriodClosed, run: RunLines, catalogue: Catalogue) -> DocumentTerms:
     """What the issuer and the plans on a document say about it; of several payment terms the shortest."""
     issuer = catalogue.issuer
+    if run.sells_credits:
+        return _sale_terms(run, catalogue)
     group = (run.money.code, run.group)
     plans = [plan_of(due, catalogue).plan for due in closed.periods if (due.currency, due.group) == group]
     terms = [plan.payment_terms if plan.payment_terms is not None else issuer.payment_terms for plan in plans]
@@ -113,6 +116,19 @@ def document_terms(closed: PeriodClosed, run: RunLines, catalogue: Catalogue) ->
         credit_note_series=issuer.credit_note_series,
         payment_days=min((each.days for each in terms), default=issuer.payment_terms.days),
         dunning=next((plan.dunning for plan in plans if plan.dunning is not None), None),
+    )
+
+
+def _sale_terms(run: RunLines, catalogue: Catalogue) -> DocumentTerms:
+    """A sale of credits is due at once, and collected as the plan says; if nobody pays, no service ends."""
+    issuer, line = catalogue.issuer, run.debits[0]
+    entry = catalogue.plan(line.plan, line.plan_version)
+    policy = None if entry is None else entry.plan.dunning
+    return DocumentTerms(
+        series=issuer.invoice_series,
+        credit_note_series=issuer.credit_note_series,
+        payment_days=0,
+        dunning=None if policy is None else policy.model_copy(update={"at_end": "leave", "writes_off": True}),
     )
 
 

@@ -25,6 +25,8 @@ from schemas.rated_line import RatedLine
 from schemas.tax import TaxRate
 
 ALONE = "one-off"
+SALE = "credits/"
+"""Begins the group of a sale of credits, which has a document of its own."""
 """The group of lines that are billed on an invoice of their own."""
 IssuedKey = tuple[str, str, int, Period]
 IssuedByKey = Mapping[IssuedKey, Sequence[IssuedLine]]
@@ -80,6 +82,11 @@ class RunLines:
     """Whether it has nothing to announce: no line, or nothing owed where every plan skips such invoices."""
 
     @property
+    def sells_credits(self) -> bool:
+        """Whether it is a sale of prepaid credits: no service yet."""
+        return any(line.rated.kind == "credits" for line in self.debits)
+
+    @property
     def all(self) -> tuple[RunLine, ...]:
         """Debits and credits."""
         return (*self.debits, *self.credits)
@@ -104,7 +111,8 @@ def run_lines(
         found.setdefault(key, []).extend(settled(due, list(_lines(due, entry, usage, catalogue, before))))
         skips[key] = skips.get(key, True) and (due.rerates or entry.plan.zero_invoices == "skip")
     for one in closed.one_offs:
-        key = (one.currency, ALONE if one.alone else _group_of(closed, one))
+        group = f"{SALE}{one.id}" if one.sells else ALONE if one.alone else _group_of(closed, one)
+        key = (one.currency, group)
         found.setdefault(key, []).append(_one_off(one, closed, catalogue))
         skips[key] = False
     return tuple(_split(key, lines, closed, catalogue, skips[key]) for key, lines in sorted(found.items()))
@@ -265,7 +273,7 @@ def _one_off(one: OneOff, closed: PeriodClosed, catalogue: Catalogue) -> RunLine
     names = one.tax_rates if one.tax_rates is not None else entry.plan.tax_rates if entry is not None else ()
     amount = round_money(one.amount, money)
     line = RatedLine.model_construct(
-        charge=one.id, name=one.name, kind="one_off", meter=None, meter_version=None, aggregation=None,
+        charge=one.id, name=one.name, kind=one.sells or "one_off", meter=None, meter_version=None, aggregation=None,
         price_version=None, period=at, service=at, time_zone=one.time_zone, currency=money.code,
         minor_units=money.minor_units, price=Flat(model="flat", amount=abs(amount)), quantity=ONE,
         converted_quantity=ONE, billed_quantity=ONE, unit_price=amount, gross=amount, amount_exact=amount,

@@ -56,9 +56,11 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
         after.append(held.model_copy(update={"charges": charges}) if found else held)
     periods = [again for due in periods for again in _repriced(due, state.repriced)]
     one_offs = _one_offs(state, tick, anything=bool(periods))
-    coupons, left_over = _coupons(state, tick.time)
     if not periods and not one_offs:
         return state, None
+    coupons, left_over = _coupons(state, tick.time)
+    if not periods and all(one.sells for one in one_offs):
+        left_over = state.coupons  # no discount is taken off a sale of credits
     run = BillingRun(
         customer=state.customer,
         tick=tick,

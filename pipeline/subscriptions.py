@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import changing, customer_commands, document_commands, ending, subscribing
+from pipeline import changing, credit_commands, customer_commands, document_commands, ending, subscribing
 from pipeline.commanding import Context, Refused
 from schemas.catalogue_entry import Catalogue
 from schemas.command import ActOnDocument, Command
@@ -34,18 +34,26 @@ FOLDS: Mapping[str, Callable[[CustomerState, Any, Context], CustomerState]] = {
     "set_customer": customer_commands.set_customer,
     "add_line": customer_commands.add_line,
     "redeem_coupon": customer_commands.redeem_coupon,
-    "grant_credit": customer_commands.grant_credit,
-    "restore_credit": document_commands.restore_credit,
+    "grant_credit": credit_commands.grant_credit,
+    "revoke_credit": credit_commands.revoke_credit,
+    "top_up": credit_commands.top_up,
+    "set_recharge": credit_commands.set_recharge,
+    "settle_top_up": credit_commands.settle_top_up,
+    "restore_credit": credit_commands.restore_credit,
     "bill_again": document_commands.bill_again,
     "rerate": document_commands.rerate,
 }
 """Command -> what it makes of a state; raises Refused."""
 MOVES_MONEY = (
     "change", "change_quantity", "change_add_ons", "set_override", "set_anchor", "cancel", "reactivate", "pause",
-    "resume", "extend_trial", "add_line", "redeem_coupon", "grant_credit", "rerate",
+    "resume", "extend_trial", "add_line", "redeem_coupon", "grant_credit", "revoke_credit",
+    "top_up", "set_recharge", "rerate",
 )  # fmt: skip
 """These need a reason."""
-OF_NEW_CUSTOMERS = ("subscribe", "set_customer", "grant_credit", "add_line")
+OF_NEW_CUSTOMERS = (
+    "subscribe", "set_customer", "grant_credit", "revoke_credit", "top_up", "settle_top_up", "restore_credit",
+    "add_line",
+)  # fmt: skip
 """These may be the first that is heard of a customer."""
 
 

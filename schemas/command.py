@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from schemas.credit import Treatment
+from schemas.credit import CreditGrant, Treatment
 from schemas.customer import Text
 from schemas.document_log import ActionKind
 from schemas.payment import PaymentResult
@@ -17,6 +17,7 @@ from schemas.quantity import Amount, NonNegative
 from schemas.subscription import Contract, Override
 from schemas.tax import Exemption
 from schemas.tick import Tick
+from schemas.wallet import Revoking
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Line = Annotated[str, Field(min_length=1, max_length=300)]
@@ -220,6 +221,53 @@ class GrantCredit(_Command):
     applies_to: tuple[Name, ...] = ()
 
 
+class RevokeCredit(_Command):
+    """Takes back what is left of a grant: later invoices draw nothing from it."""
+
+    command: Literal["revoke_credit"] = "revoke_credit"
+    grant: Name
+    revoking: Revoking | None = None
+    """What becomes of the money; must be said of a grant that was paid for."""
+
+
+class TopUp(_Command):
+    """The customer buys credits: an invoice of its own at the next tick; usable once it is paid."""
+
+    command: Literal["top_up"] = "top_up"
+    amount: Annotated[Amount, Field(gt=0)]
+    currency: Name | None = None
+    taxed: bool = False
+    """Whether tax is due on the sale, by the rates of the plan; else it is due on what the credits pay for."""
+    priority: int | None = None
+    applies_to: tuple[Name, ...] = ()
+    valid_days: Annotated[int | None, Field(ge=1, le=36500)] = None
+    """From when it is paid; for ever if left out."""
+    recharge: bool = False
+    """Sent by the line itself, for a recharge rule."""
+
+
+class SetRecharge(_Command):
+    """Buys credits by itself whenever fewer than `below` can be used; without `amount` it ends that."""
+
+    command: Literal["set_recharge"] = "set_recharge"
+    currency: Name | None = None
+    below: Annotated[Amount | None, Field(gt=0)] = None
+    amount: Annotated[Amount | None, Field(gt=0)] = None
+    per_day: Annotated[Amount | None, Field(gt=0)] = None
+    per_month: Annotated[Amount | None, Field(gt=0)] = None
+    taxed: bool = False
+    valid_days: Annotated[int | None, Field(ge=1, le=36500)] = None
+
+
+class SettleTopUp(_Command):
+    """The invoice of a sale of credits was paid (`terms`), or is owed again (None). Sent by the line itself."""
+
+    command: Literal["settle_top_up"] = "settle_top_up"
+    document_id: Name
+    grant: Name
+    terms: CreditGrant | None = None
+
+
 class ActOnDocument(_Command):
     """Changes how a document stands. It is decided in `billing.finalisations`, where documents become final."""
 
@@ -303,6 +351,10 @@ Command = (
     | AddLine
     | RedeemCoupon
     | GrantCredit
+    | RevokeCredit
+    | TopUp
+    | SetRecharge
+    | SettleTopUp
     | ActOnDocument
     | RestoreCredit
     | BillAgain

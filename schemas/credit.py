@@ -25,6 +25,8 @@ class CreditGrant(Strict):
 
     id: Name
     amount: Annotated[Amount, Field(ge=0)]
+    returned: Annotated[Amount, Field(ge=0)] = ZERO
+    """What of it was drawn and has come back: by credit notes, voids and rejected drafts."""
     used: Annotated[Amount, Field(ge=0)] = ZERO
     """What documents so far have drawn."""
     currency: Annotated[str, Field(min_length=1)]
@@ -42,9 +44,9 @@ class CreditGrant(Strict):
     @field_validator("used")
     @classmethod
     def _within_the_grant(cls, used: Decimal, info: ValidationInfo) -> Decimal:
-        amount = info.data.get("amount")
-        if amount is not None and used > amount:
-            raise contradiction(f"must be at most the amount, {amount}")
+        amount, returned = info.data.get("amount"), info.data.get("returned", ZERO)
+        if amount is not None and used > amount + returned:
+            raise contradiction(f"must be at most the amount, {amount + returned}")
         return used
 
     @field_validator("expires_at")
@@ -62,8 +64,8 @@ class CreditGrant(Strict):
 
     @property
     def left(self) -> Decimal:
-        """What has not been drawn."""
-        return self.amount - self.used
+        """What has not been drawn, and what came back."""
+        return self.amount - self.used + self.returned
 
     def covers(self, charge: str) -> bool:
         """Whether it may pay for a charge."""

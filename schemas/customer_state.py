@@ -37,6 +37,8 @@ class OneOff(BaseModel):
     """Those of the plan if left out."""
     alone: bool = False
     """Whether it is billed at the next tick, on an invoice of its own, and does not wait for the next one due."""
+    sells: Literal["credits"] | None = None
+    """What is sold, where that is not a service: an invoice for it alone, without discounts, paid by no credit."""
 
 
 class Disregarded(BaseModel):
@@ -89,7 +91,10 @@ class CustomerState(BaseModel):
     coupons: tuple[Redeemed, ...] = ()
     """In the order in which they were redeemed."""
     grants: tuple[CreditGrant, ...] = ()
-    """Every credit ever granted, with nothing drawn: what is left of it is a function of the documents."""
+    """Every credit that was granted and not revoked, with nothing drawn: what is left of it follows from the documents.
+    """
+    withdrawn: tuple[CreditGrant, ...] = ()
+    """Credits that were bought and whose money went back: not usable until they are paid again."""
     last_run: int = 0
     """Number of the tick that billed something last; 0 before the first."""
     disregarded: tuple[Disregarded, ...] = ()

@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from schemas.credit import CreditGrant
 from schemas.identity import derived_id
 from schemas.party import Party
 from schemas.payment import PaymentResult
 from schemas.period import Instant
 from schemas.quantity import NonNegative
+from schemas.wallet import CreditOrder, RechargeRule, Revoking
 
 ActionKind = Literal[
     "release", "reject", "void", "reissue", "uncollectible", "past_due", "payment", "collect", "give_up", "hold"
@@ -72,5 +74,47 @@ class DocumentAction(BaseModel):
         return self.customer, self.request_id
 
 
-DocumentRecord = Annotated[Finalisation | DocumentAction, Field(discriminator="record")]
-DOCUMENT_RECORD: TypeAdapter[Finalisation | DocumentAction] = TypeAdapter(DocumentRecord)
+class CreditAction(BaseModel):
+    """Something that happens to a customer's prepaid credits: a command that was accepted, or what a tick makes due.
+
+    `grant`, `revoke`, `order` and `recharge_rule` have their place in billing.commands; `expire` and `recharge` are
+    proposed under a tick and decided here, by what is left at this place of the log.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    record: Literal["credit"] = "credit"
+    action: Literal["grant", "revoke", "order", "recharge_rule", "expire", "recharge"]
+    customer: str
+    request_id: str
+    actor: str
+    reason: str
+    tick: int
+    time: Instant
+    partition: int = 0
+    offset: int = 0
+    grant_id: str = ""
+    """Of what is revoked or has expired."""
+    currency: str = ""
+    """Of `recharge_rule` and `recharge`."""
+    terms: CreditGrant | None = None
+    """Of `grant`."""
+    revoking: Revoking | None = None
+    order: CreditOrder | None = None
+    rule: RechargeRule | None = None
+    """Of `recharge_rule`; None ends the one that there is."""
+
+    @property
+    def id(self) -> str:
+        """What stands for it where documents are listed by id."""
+        return str(derived_id("credit action", self.customer, self.request_id))
+
+    @property
+    def request(self) -> tuple[str, str]:
+        """What makes it one: the first record of a request counts."""
+        return self.customer, self.request_id
+
+
+LogRecord = Finalisation | DocumentAction | CreditAction
+DocumentRecord = Annotated[LogRecord, Field(discriminator="record")]
+DOCUMENT_RECORD: TypeAdapter[LogRecord] = TypeAdapter(DocumentRecord)

@@ -15,18 +15,21 @@ from schemas.period import Instant
 from schemas.quantity import ZERO, Amount
 
 Book = Literal[
-    "receivable", "revenue", "tax", "cash", "disputed", "customer_balance", "unapplied", "prepaid_credits", "bad_debt"
-]
+    "receivable", "revenue", "tax", "cash", "disputed", "customer_balance", "unapplied", "prepaid_credits", "bad_debt",
+    "credits_on_order", "promotions", "breakage",
+]  # fmt: skip
 """The accounts that a posting names; the export translates them into a chart of accounts.
 
 `receivable` is owed by the customer; `customer_balance` is owed to it (overpaid, or credited after it was paid);
 `unapplied` is money whose document is not known; `prepaid_credits` is owed to it in service; `disputed` is money that
-the network holds back; `bad_debt` was given up.
+the network holds back; `bad_debt` was given up; `credits_on_order` are credits that are sold and not paid;
+`promotions` is what free credits paid; `breakage` is what paid credits left when they expired.
 """
 
 Cause = Literal[
     "invoiced", "credited", "paid", "refunded", "dispute_opened", "dispute_won", "dispute_lost", "written_off",
-    "balance_used", "credits_sold", "credits_expired",
+    "balance_used", "credits_sold", "credits_expired", "credits_granted", "credits_revoked", "credits_withdrawn",
+    "credits_closed",
 ]  # fmt: skip
 
 

@@ -18,9 +18,10 @@ from schemas.plan import Commitment, Prorated, UnitConversion
 from schemas.price import Price
 from schemas.quantity import ZERO, Amount, Quantity
 
-Kind = Literal["fee", "usage", "top_up", "unpriced", "waived", "one_off"]
+Kind = Literal["fee", "usage", "top_up", "unpriced", "waived", "one_off", "credits"]
 """`unpriced` is usage that no price covers: while a draft has such a line it cannot become final. `waived` is such
-usage that a recorded override gives away. `one_off` is a line that no plan has, of either sign."""
+usage that a recorded override gives away. `one_off` is a line that no plan has, of either sign; `credits` sells
+prepaid credits: no service yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class Receivable(BaseModel):
     """Dunning rests until then: it was paused, or a payment was promised."""
     given_up: bool = False
     """Whether dunning has ended without success, though the policy does not write it off."""
+    order: str = ""
+    """Of a sale of credits: which order it is the invoice of."""
     results: tuple[str, ...] = ()
     """Ids of the results that were booked; a repetition changes nothing."""
 

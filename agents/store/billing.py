@@ -70,6 +70,13 @@ class BillingStore:
         )
         return _tick(rows[0]) if rows else None
 
+    def tick(self, number: int) -> Tick | None:
+        """A tick by its number."""
+        rows = self._db.tuples(
+            "SELECT number, time, clock, vector FROM ticks FINAL WHERE number = {number:UInt64}", {"number": number}
+        )
+        return _tick(rows[0]) if rows else None
+
     def tick_before(self, tick: Tick) -> bool:
         """Whether there is a tick before this one."""
         rows = self._db.tuples("SELECT 1 FROM ticks WHERE number < {number:UInt64} LIMIT 1", {"number": tick.number})

@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from agents.store.connection import Connection, query_text
+from agents.store.credits import CreditStore
 from pipeline.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
 from pipeline.dunning import next_step_at
 from pipeline.run_notes import BilledLine, credited
 from schemas.credit import CreditUse
 from schemas.credit_note import CreditNote, CreditNoteLine
 from schemas.customer_state import PeriodClosed
-from schemas.document_log import DOCUMENT_RECORD, DocumentAction, Finalisation
+from schemas.document_log import DOCUMENT_RECORD, CreditAction, DocumentAction, Finalisation, LogRecord
 from schemas.identity import canonical_json
 from schemas.invoice import FINAL_REVISION, Invoice, InvoiceLine
 from schemas.quantity import ZERO, plain
@@ -142,28 +143,36 @@ class DocumentStore:
         )
         return {row[0] for row in rows}
 
-    def insert_actions(self, actions: Sequence[DocumentAction]) -> None:
-        """Stores commands about documents until they are in billing.finalisations."""
+    def insert_actions(self, actions: Sequence[DocumentAction | CreditAction]) -> None:
+        """Stores commands about documents and credits until they are in billing.finalisations."""
         self._db.insert(
             "document_actions", ("k_partition", "k_offset", "customer", "request_id", "action_id", "tick", "record"),
             [(a.partition, a.offset, a.customer, a.request_id, a.id, a.tick, a.model_dump_json()) for a in actions],
         )  # fmt: skip
 
-    def waiting_actions(self) -> list[DocumentAction]:
+    def waiting_actions(self) -> list[DocumentAction | CreditAction]:
         """Actions that are not in billing.finalisations yet, in order of billing time and position."""
-        return [
-            DocumentAction.model_validate_json(row[0])
-            for row in self._db.tuples(
-                "SELECT record FROM document_actions FINAL WHERE action_id NOT IN "
-                "(SELECT document_id FROM ordered_documents) ORDER BY tick, k_partition, k_offset"
-            )
-        ]
+        rows = self._db.tuples(
+            "SELECT record FROM document_actions FINAL WHERE action_id NOT IN "
+            "(SELECT document_id FROM ordered_documents) ORDER BY tick, k_partition, k_offset"
+        )
+        found = [DOCUMENT_RECORD.validate_json(row[0]) for row in rows]
+        return [record for record in found if not isinstance(record, Finalisation)]
+
+    def unordered(self, actions: Sequence[CreditAction]) -> list[CreditAction]:
+        """Those that are not in billing.finalisations yet."""
+        rows = self._db.tuples(
+            "SELECT toString(document_id) FROM ordered_documents WHERE document_id IN {ids:Array(UUID)}",
+            {"ids": [action.id for action in actions]},
+        )
+        there = {row[0] for row in rows}
+        return [action for action in actions if action.id not in there]
 
     def mark_ordered(self, document_ids: Sequence[str]) -> None:
         """Notes that documents are in billing.finalisations: they are not appended again."""
         self._db.insert("ordered_documents", ("document_id",), [(document_id,) for document_id in document_ids])
 
-    def insert_records(self, records: Sequence[tuple[int, Finalisation | DocumentAction]]) -> None:
+    def insert_records(self, records: Sequence[tuple[int, LogRecord]]) -> None:
         """Projects records of billing.finalisations under their offsets."""
         self._db.insert("document_log", ("k_offset", "record", "customer", "request_id"), [
             (offset, record.model_dump_json(), record.customer, "" if isinstance(record, Finalisation) else
@@ -178,7 +187,7 @@ class DocumentStore:
         rows = self._db.tuples("SELECT max(revision) FROM invoices")
         return max(0, int(rows[0][0]) - FINAL_REVISION)
 
-    def records_from(self, offset: int, at_most: int) -> list[tuple[int, Finalisation | DocumentAction]]:
+    def records_from(self, offset: int, at_most: int) -> list[tuple[int, LogRecord]]:
         """Records of billing.finalisations from an offset on, in order."""
         rows = self._db.tuples(
             "SELECT k_offset, record FROM document_log FINAL WHERE k_offset >= {offset:UInt64} "
@@ -187,16 +196,17 @@ class DocumentStore:
         )
         return [(row[0], DOCUMENT_RECORD.validate_json(row[1])) for row in rows]
 
-    def books(self, records: Sequence[tuple[int, Finalisation | DocumentAction]]) -> Books:
+    def books(self, records: Sequence[tuple[int, LogRecord]]) -> Books:
         """The books below the first of some records, as far as those speak of them."""
         first = records[0][0]
         documents = self.documents([
-            record.document_id for _, record in records if isinstance(record, Finalisation) or not record.unknown
+            record.document_id for _, record in records
+            if isinstance(record, Finalisation) or (isinstance(record, DocumentAction) and not record.unknown)
         ])  # fmt: skip
         concerned = {found for each in documents.values() for found in _concerned(each)} - documents.keys()
         documents |= self.documents(sorted(concerned))
         customers = sorted({record.customer for _, record in records})
-        requests = [record.request for _, record in records if isinstance(record, DocumentAction)]
+        requests = [record.request for _, record in records if not isinstance(record, Finalisation)]
         return books_of(
             documents.values(),
             self._notes(sorted(documents)),
@@ -204,6 +214,7 @@ class DocumentStore:
             self._balances(customers),
             self._requests(requests, first),
             self._receivables(sorted(documents)),
+            CreditStore(self._db).wallets(customers, first),
         )
 
     def _receivables(self, document_ids: Sequence[str]) -> dict[str, Receivable]:

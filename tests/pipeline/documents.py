@@ -13,13 +13,15 @@ from pipeline.totals import Line, totals
 from schemas.credit import CreditGrant
 from schemas.credit_note import CreditNote, CreditTotals
 from schemas.discount import Discount
-from schemas.document_log import ActionKind, DocumentAction, Finalisation
+from schemas.document_log import ActionKind, CreditAction, DocumentAction, Finalisation, LogRecord
 from schemas.invoice import Basis, DocumentTerms, Invoice, InvoiceLine
 from schemas.money import currency
 from schemas.period import Period
+from schemas.posting import Book, Transaction, balance
 from schemas.price import Flat
-from schemas.rated_line import RatedLine
+from schemas.rated_line import Kind, RatedLine
 from schemas.tax import AppliedTax
+from schemas.wallet import WalletEntry
 
 D = Decimal
 EUR = currency("EUR")
@@ -42,11 +44,11 @@ def basis(tick: int) -> Basis:
     )  # fmt: skip
 
 
-def rated(charge: str, amount: Decimal) -> RatedLine:
-    """A fee."""
+def rated(charge: str, amount: Decimal, kind: Kind = "fee") -> RatedLine:
+    """A fee, if nothing else is said."""
     price = Flat(model="flat", amount=amount)
     return RatedLine(
-        charge=charge, name=charge, kind="fee", meter=None, meter_version=None, aggregation=None, price_version="1",
+        charge=charge, name=charge, kind=kind, meter=None, meter_version=None, aggregation=None, price_version="1",
         period=JUNE, service=JUNE, time_zone="UTC", currency="EUR", minor_units=2, price=price, gross=amount,
         amount_exact=amount, amount=amount,
     )  # fmt: skip
@@ -55,18 +57,18 @@ def rated(charge: str, amount: Decimal) -> RatedLine:
 def invoice(
     name: str = "a", lines: Mapping[str, str] | None = None, *, tick: int = 1, at: datetime = FIRST,
     customer: str = "acme", discounts: Iterable[Discount] = (), grants: Iterable[CreditGrant] = (),
-    held: tuple[str, ...] = (),
+    held: tuple[str, ...] = (), sells: bool = False, taxes: tuple[AppliedTax, ...] = (VAT,),
 ) -> Invoice:  # fmt: skip
     """A draft of `name` with lines of charge -> amount at 21 % tax."""
     amounts = {charge: D(amount) for charge, amount in (lines or {"fee": "120.00"}).items()}
     found = totals(
-        [Line(charge, amount, (VAT,), moment=JUNE.last_moment) for charge, amount in amounts.items()], EUR,
+        [Line(charge, amount, taxes, moment=JUNE.last_moment) for charge, amount in amounts.items()], EUR,
         discounts=tuple(discounts), grants=tuple(grants),
     )  # fmt: skip
     made = tuple(
         InvoiceLine(
             id=f"{name}/{part.charge}", subscription="s", plan="p", plan_version="1",
-            rated=rated(part.charge, part.amount), amount=part.amount, discounts=part.discounts,
+            rated=rated(part.charge, part.amount, "credits" if sells else "fee"), amount=part.amount, discounts=part.discounts,
             discount=part.discount, net=part.net, taxes=part.taxes, tax=part.tax,
         )
         for part in found.lines
@@ -97,6 +99,8 @@ class Log:
     def __init__(self, *drafts: Document) -> None:
         self.books = Books(documents={draft.id: draft for draft in drafts})
         self.offset = 0
+        self.entries: list[WalletEntry] = []
+        self.transactions: list[Transaction] = []
 
     def add(self, *drafts: Document) -> None:
         """Drafts that are rated later."""
@@ -121,10 +125,32 @@ class Log:
             )
         )  # fmt: skip
 
-    def _enter(self, record: Finalisation | DocumentAction) -> Entered:
+    def result(self, name: str, result: dict[str, str], *, at: datetime = NINTH) -> Entered:
+        """What a payment service says about a document."""
+        return self._enter(
+            DocumentAction.model_validate({
+                "action": "payment", "document_id": name, "customer": "acme", "request_id": f"r{self.offset}",
+                "actor": "test", "reason": "a test", "tick": 9, "time": at, "partition": 0, "offset": self.offset,
+                "result": result,
+            })
+        )  # fmt: skip
+
+    def credit(self, action: str, *, at: datetime = FIRST, customer: str = "acme", **told: object) -> Entered:
+        """Something that happens to a wallet."""
+        asked = {"request_id": f"c{self.offset}", "actor": "test", "reason": "a test", "tick": 1} | told
+        return self._enter(CreditAction.model_validate({"action": action, "customer": customer, "time": at, **asked}))
+
+    def _enter(self, record: LogRecord) -> Entered:
         found = self.books.enter(self.offset, record)
         self.offset += 1
+        self.entries += [*found.entries, *(entry for change in found.changes for entry in change.entries)]
+        self.transactions += found.transactions
+        self.transactions += [each for change in found.changes for each in change.transactions]
         return found
+
+    def balance(self, book: Book) -> Decimal:
+        """What stands on an account after everything: positive is debit."""
+        return sum((balance(each.postings, book) for each in self.transactions), D(0))
 
     def invoice(self, name: str) -> Invoice:
         """An invoice as it stands."""
