@@ -70,6 +70,7 @@ TABLES: Mapping[str, tuple[str, str]] = {
     ),
     "run_lines": ("customer, tick, revision, line, record", BY_TICK),
     "finalisations": ("document_id, series, number, issued_at, k_offset", "k_offset < {finalisations:UInt64}"),
+    "credit_entries": ("customer, k_offset, place, record", "k_offset < {finalisations:UInt64}"),
     "erasures": ("k_offset, subject_sha256, pseudonym, toString(customers)", "k_offset < {erasures:UInt64}"),
     "revenue_lines": (
         "document, line, customer, currency, issued_at, first_day, days, net, monthly",

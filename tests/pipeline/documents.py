@@ -68,8 +68,8 @@ def invoice(
     made = tuple(
         InvoiceLine(
             id=f"{name}/{part.charge}", subscription="s", plan="p", plan_version="1",
-            rated=rated(part.charge, part.amount, "credits" if sells else "fee"), amount=part.amount, discounts=part.discounts,
-            discount=part.discount, net=part.net, taxes=part.taxes, tax=part.tax,
+            rated=rated(part.charge, part.amount, "credits" if sells else "fee"), amount=part.amount,
+            discounts=part.discounts, discount=part.discount, net=part.net, taxes=part.taxes, tax=part.tax,
         )
         for part in found.lines
     )  # fmt: skip

@@ -1,5 +1,6 @@
 -- ledger_faults: transactions that do not add up to zero; customers whose receivables differ from their invoices, or
--- whose booked revenue differs from what is spread over days.
+-- whose booked revenue differs from what is spread over days, or
+-- whose prepaid credits differ from what is left of them; grants of which more was drawn than granted.
 SELECT 'transaction' AS kind, toString(id) AS name, sum(amount) AS found, toDecimal128(0, 12) AS expected
 FROM postings FINAL
 WHERE {customer:String} = '' OR customer = {customer:String}
@@ -27,3 +28,34 @@ FROM (
 WHERE {customer:String} = '' OR customer = {customer:String}
 GROUP BY customer, currency
 HAVING found != expected
+UNION ALL
+SELECT 'prepaid credits of' AS kind, concat(customer, ' in ', currency) AS name, sum(booked) AS found, sum(held) AS expected
+FROM (
+  SELECT customer, currency, -amount AS booked, toDecimal128(0, 12) AS held FROM postings FINAL
+  WHERE book = 'prepaid_credits'
+  UNION ALL
+  SELECT customer, currency, toDecimal128(0, 12), amount FROM credit_entries FINAL
+  WHERE (customer, grant_id) IN (
+    SELECT customer, grant_id FROM credit_entries
+    WHERE kind = 'granted' AND JSONExtractString(record, 'terms', 'funding') = 'paid')
+)
+WHERE {customer:String} = '' OR customer = {customer:String}
+GROUP BY customer, currency
+HAVING found != expected
+UNION ALL
+SELECT 'credits on order of' AS kind, concat(customer, ' in ', currency) AS name, sum(booked) AS found, sum(held) AS expected
+FROM (
+  SELECT customer, currency, -amount AS booked, toDecimal128(0, 12) AS held FROM postings FINAL
+  WHERE book = 'credits_on_order'
+  UNION ALL
+  SELECT customer, currency, toDecimal128(0, 12), on_order FROM credit_entries FINAL
+)
+WHERE {customer:String} = '' OR customer = {customer:String}
+GROUP BY customer, currency
+HAVING found != expected
+UNION ALL
+SELECT 'credit' AS kind, concat(grant_id, ' of ', customer) AS name, sum(amount) AS found, toDecimal128(0, 12) AS expected
+FROM credit_entries FINAL
+WHERE grant_id != '' AND ({customer:String} = '' OR customer = {customer:String})
+GROUP BY customer, grant_id
+HAVING found < 0
