@@ -38,6 +38,7 @@ MODULES: Final = (
     "agents.cli.subscriptions",
     "agents.cli.changes",
     "agents.cli.adjustments",
+    "agents.cli.credits",
     "agents.cli.customers",
     "agents.cli.audit",
     "agents.cli.attributions",

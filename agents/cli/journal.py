@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CHART = {
     "cash": "1000", "disputed": "1010", "receivable": "1200", "unbilled_revenue": "1210", "prepaid_credits": "2100",
     "customer_balance": "2110", "unapplied": "2120", "tax": "2200", "deferred_revenue": "2300", "revenue": "4000",
-    "bad_debt": "6000",
+    "breakage": "4900", "bad_debt": "6000", "promotions": "6100", "credits_on_order": "2090",
 }  # fmt: skip
 """The default chart of accounts: book -> number. The two that only months close on are those of recognition."""
 COLUMNS = ("date", "transaction", "customer", "currency", "account", "book", "debit", "credit", "cause", "document",

@@ -147,20 +147,25 @@ def statement(
     customer: Annotated[str, typer.Argument(help="Who pays.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what a customer was billed, paid and owes: every document and payment with the balance after it."""
+    """Show what a customer was billed, paid and owes: every document and payment with the balance after it.
+
+    Below it the prepaid credits that are left; what became of them: tally credits history.
+    """
     from agents.cli.failures import NotFound
     from agents.cli.screen import Screen
     from agents.settings import load
     from agents.store.connection import Connection
+    from agents.store.credit_looks import CreditLooks
     from agents.store.ledger_looks import LedgerLooks
 
-    screen, looks = Screen(json_only=as_json), LedgerLooks(Connection(load()))
+    connection = Connection(load())
+    screen, looks, wallet = Screen(json_only=as_json), LedgerLooks(connection), CreditLooks(connection).of(customer)
     lines = looks.statement(customer)
-    if not lines:
+    if not lines and not wallet.entries:
         raise NotFound(f"{customer}: nothing was invoiced or paid; customers with documents: tally invoices")
     if as_json:
         screen.document({"customer": customer, "lines": [line.described() for line in lines],
-                         "ageing": looks.ageing(customer)})  # fmt: skip
+                         "ageing": looks.ageing(customer), "credits": wallet.described()})  # fmt: skip
         return
     screen.table(f"statement of {customer}", ("date", "what", "document", ">amount", ">balance", "currency"), [
         (f"{line.at:%Y-%m-%d}", line.what, line.document, f"{line.amount:,.2f}", f"{line.balance:,.2f}", line.currency)
@@ -168,3 +173,5 @@ def statement(
     ])  # fmt: skip
     for currency, ages in looks.ageing(customer).items():
         screen.say(f"open in {currency}: " + ", ".join(f"{amount} {age}" for age, amount in ages.items()))
+    for currency, usable in wallet.balances().items():
+        screen.say(f"prepaid credits in {currency}: {usable} can be used; tally credits list {customer}")

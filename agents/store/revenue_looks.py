@@ -53,7 +53,7 @@ class RevenueLooks:
     def _credits(self, day: date, customer: str) -> dict[str, tuple[Decimal, Decimal]]:
         rows = self._db.tuples(
             "SELECT currency, -sumIf(amount, book = 'prepaid_credits') AS unused, "
-            "-sumIf(amount, book = 'revenue' AND cause = 'credits_expired') AS breakage FROM postings FINAL "
+            "-sumIf(amount, book = 'breakage') AS breakage FROM postings FINAL "
             f"WHERE at < toDateTime64({{day:Date}}, 3, 'UTC') AND {OF_CUSTOMER} GROUP BY currency "
             "HAVING unused != 0 OR breakage != 0",
             {"day": day, "customer": customer},

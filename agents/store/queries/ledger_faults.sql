@@ -1,6 +1,5 @@
--- ledger_faults: transactions that do not add up to zero; customers whose receivables differ from their invoices, or
--- whose booked revenue differs from what is spread over days, or
--- whose prepaid credits differ from what is left of them; grants of which more was drawn than granted.
+-- ledger_faults: transactions that do not add up to zero; customers whose receivables differ from their invoices, whose
+-- booked revenue from what is spread over days, or whose prepaid credits from what is left; grants overdrawn.
 SELECT 'transaction' AS kind, toString(id) AS name, sum(amount) AS found, toDecimal128(0, 12) AS expected
 FROM postings FINAL
 WHERE {customer:String} = '' OR customer = {customer:String}
