@@ -147,7 +147,7 @@ def credit_action(
         told = {"action": "grant", "terms": terms}
     elif isinstance(command, RevokeCredit):
         told = {"action": "revoke", "grant_id": command.grant, "revoking": command.revoking}
-    elif isinstance(command, TopUp) and not command.recharge:  # the books know of their own
+    elif isinstance(command, TopUp):
         order = order_of(command, _code(state, command.currency), clock)
         told = {"action": "order", "order": order}
     elif isinstance(command, SetRecharge):

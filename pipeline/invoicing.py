@@ -120,14 +120,18 @@ def document_terms(closed: PeriodClosed, run: RunLines, catalogue: Catalogue) ->
 
 
 def _sale_terms(run: RunLines, catalogue: Catalogue) -> DocumentTerms:
-    """A sale of credits is due at once, and collected as the plan says; if nobody pays, no service ends."""
+    """A sale of credits is collected at once, as the plan says; if nobody pays, no service ends.
+
+    Where nobody is asked for money, the customer has as long to pay as ever.
+    """
     issuer, line = catalogue.issuer, run.debits[0]
     entry = catalogue.plan(line.plan, line.plan_version)
     policy = None if entry is None else entry.plan.dunning
+    terms = issuer.payment_terms if entry is None or entry.plan.payment_terms is None else entry.plan.payment_terms
     return DocumentTerms(
         series=issuer.invoice_series,
         credit_note_series=issuer.credit_note_series,
-        payment_days=0,
+        payment_days=terms.days if policy is None else 0,
         dunning=None if policy is None else policy.model_copy(update={"at_end": "leave", "writes_off": True}),
     )
 

@@ -151,6 +151,8 @@ def _entry(wallet: Wallet, action: CreditAction) -> WalletEntry:
         made = _by(action, "granted", action.terms.id, action.terms.amount, action.terms.currency)
         return made.model_copy(update={"terms": action.terms})
     if action.order is not None:
+        if action.order.id in wallet.orders:
+            raise ValueError(f"order: {action.order.id} is known: a recharge asked for it")
         made = _by(action, "ordered", action.order.id, ZERO, action.order.currency)
         return made.model_copy(update={"order": action.order})
     if action.action == "recharge_rule":

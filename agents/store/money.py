@@ -86,7 +86,7 @@ class MoneyStore:
         found = []
         for customer, status, record, due_at, step_at in rows:
             held = Receivable.model_validate_json(record)
-            if status == "open" and held.open > 0 and due_at <= at:
+            if status == "open" and held.open > 0 and due_at <= at and not _is_asked_first(held):
                 found.append(DueStep("past_due", customer, held, due_at))
             if step_at is not None and step_at <= at and next_step_at(held) is not None and held.policy is not None:
                 again = len(held.attempts) < len(held.policy.days)
@@ -105,3 +105,9 @@ class MoneyStore:
     def mark_sent(self, keys: Sequence[str]) -> None:
         """Notes what is out; only saves looking at it again."""
         self._db.insert("sent_records", ("key",), [(key,) for key in keys])
+
+
+def _is_asked_first(held: Receivable) -> bool:
+    """A sale of credits is due when it is made: it is overdue once a payment was refused, not before that."""
+    asks = bool(held.order) and held.policy is not None
+    return asks and not any(attempt.state == "failed" for attempt in held.attempts)

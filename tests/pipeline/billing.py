@@ -25,6 +25,12 @@ from schemas.tick import Tick, Vector
 CALLS = MeterEntry.of(Meter.model_validate({"id": "calls", "event_types": ["call"], "aggregation": "count"}))
 
 
+OF_THE_CUSTOMER = (
+    "set_customer", "add_line", "grant_credit", "revoke_credit", "top_up", "set_recharge", "settle_top_up",
+    "restore_credit", "redeem_coupon",
+)  # fmt: skip
+
+
 def at(text: str) -> datetime:
     """A moment in UTC, such as `2027-03-20` or `2027-03-20 12:00`."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
@@ -82,7 +88,7 @@ class Billing:
         """Hands a command in; why it was refused, or nothing."""
         asked = {"command": command, "request_id": f"r{len(self.runs)}-{command}", "actor": "ann", "reason": "asked",
                  "customer": "acme", **fields}  # fmt: skip
-        if command not in ("set_customer", "add_line", "grant_credit", "redeem_coupon"):
+        if command not in OF_THE_CUSTOMER:
             asked.setdefault("subscription", "s")
         if "plan" in asked:
             entry = next(one for one in reversed(self.plans) if one.name == asked["plan"])

@@ -85,7 +85,8 @@ def note(
     at: datetime = SECOND, refund: bool = False,
 ) -> CreditNote:  # fmt: skip
     """A draft note that takes back charge -> gross of an invoice."""
-    lines = tuple(note_line(corrected, f"{corrected.id}/{charge}", D(amount)) for charge, amount in gross.items())
+    ids = {line.rated.charge: line.id for line in corrected.lines}
+    lines = tuple(note_line(corrected, ids[charge], D(amount)) for charge, amount in gross.items())
     return CreditNote(
         id=name, status="draft", number=None, customer=corrected.customer, currency="EUR", minor_units=2, issued_at=at,
         invoice=corrected.id, reason="a test", period=JUNE, lines=lines, totals=CreditTotals(), run_invoice=run,
