@@ -14,6 +14,7 @@ from agents import (
     period_closer,
     sealer,
     subscriptions,
+    thresholds,
     ticker,
 )
 from agents.attributions import Attributor
@@ -48,6 +49,7 @@ from agents.store.run_lines import RunLineStore
 from agents.store.totals import TotalsStore
 from agents.store.usage import UsageStore
 from agents.subscriptions import SubscriptionAgent
+from agents.thresholds import Thresholds
 from agents.ticker import Forwarder, Ticker
 from agents.topics import ATTRIBUTIONS, COMMANDS, DEAD_LETTERS, FINALISATIONS, PERIODS, TICKS
 
@@ -122,6 +124,8 @@ def create_billing_app(settings: Settings) -> TallyApp:
     if not silent:  # what collection asks and tells goes out by producers of its own: a rebuild must not have them
         money = MoneyStore(Connection(settings))
         collector.attach(app, Collector(settings, logs, billing_store(), money, app.crash_point))
+        open_lines = RunLineStore(Connection(settings))
+        thresholds.attach(app, Thresholds(logs, billing_store(), open_lines, catalogue, app.crash_point))
     eraser.attach(app, erasing)
     app.on_worker_end(logs.stop)
     return app

@@ -56,11 +56,13 @@ class Step(StrEnum):
     NOTIFY = "notify"
     CARRY = "carry"
 
+    THRESHOLD = "threshold"
+
 
 INGESTION = (Step.EVENTS, Step.CORRECTIONS, Step.DEAD_LETTERS, Step.LEDGER, Step.COMMIT)
 BILLING = tuple(step for step in Step if step not in INGESTION)
-OF_COLLECTION = (Step.DECIDED, Step.DUN, Step.CARRY)
-"""Of billing, what only payments and overdue invoices lead to: a month that is billed and no more does none of them."""
+OF_COLLECTION = (Step.DECIDED, Step.DUN, Step.CARRY, Step.THRESHOLD)
+"""Of billing, what only payments, overdue invoices and thresholds lead to: a plain month does none of them."""
 
 
 class CrashPoint:

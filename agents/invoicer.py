@@ -88,12 +88,13 @@ class Invoicer:
             engine = engine_of(tick)
             of_tick = list(group)
             used = await asyncio.to_thread(self._documents.used_of_grants, [c for c in of_tick if c.grants])
+            interims = await asyncio.to_thread(self._documents.interims, of_tick)
             giving: list[tuple[PeriodClosed, tuple[RunLines, ...], tuple[Invoice, ...]]] = []
             for closed in of_tick:
                 usage = usage_by_meter(frozen[closed.close_id])
                 found = engine.lines(closed, usage, catalogue, issued.get(closed.close_id, ()))
                 runs.append((closed, found))
-                invoices = engine.invoices(closed, found, catalogue, terms_of(closed, used))
+                invoices = engine.invoices(closed, found, catalogue, terms_of(closed, used, interims))
                 made += invoices
                 if any(run.credits for run in found):
                     giving.append((closed, found, invoices))
@@ -125,15 +126,20 @@ class Invoicer:
         ]
 
 
-def terms_of(closed: PeriodClosed, used: Mapping[tuple[str, str], Decimal]) -> Terms:
-    """A customer's discounts and credits as of a run; `used` is what earlier documents drew, by (customer, grant)."""
+def terms_of(
+    closed: PeriodClosed, used: Mapping[tuple[str, str], Decimal], interims: Mapping[str, Sequence[Invoice]]
+) -> Terms:
+    """A customer's discounts and credits as of a run; `used` is what earlier documents drew, by (customer, grant).
+
+    `interims` are interim invoices of earlier runs by customer.
+    """
     grants = [
         grant.model_copy(
             update={"used": min(grant.amount + grant.returned, used.get((closed.customer, grant.id), ZERO))}
         )
         for grant in closed.grants
     ]
-    return Terms(discounts=closed.discounts, grants=grants)
+    return Terms(discounts=closed.discounts, grants=grants, interims=interims.get(closed.customer, ()))
 
 
 def attach(app: TallyApp, invoicer: Invoicer, periods: LedgerKeeper) -> None:

@@ -337,7 +337,8 @@ def kept_by(document: Document) -> Decimal:
     """What a document adds to what is kept for its customer."""
     if isinstance(document, CreditNote):
         return document.settled.kept if document.status == "issued" else ZERO
-    return document.balance.overpaid - document.balance.from_balance - document.balance.refunded
+    excess = document.totals.excess if document.number is not None else ZERO
+    return excess + document.balance.overpaid - document.balance.from_balance - document.balance.refunded
 
 
 def books_of(

@@ -20,14 +20,23 @@ def bill_again(state: CustomerState, command: BillAgain, context: Context) -> Cu
         for part in command.parts:
             if part.subscription == one.id:
                 periods.setdefault((part.card, part.number), []).append(part.period)
-        if periods:
-            state = replaced(state, _rated_anew(one, periods))
+        if billed := _whole(one, periods):
+            state = replaced(state, _rated_anew(one, billed))
     gone = tuple(
         Disregarded(tick=command.tick, subscription=part.subscription, card=part.card, number=part.number,
                     period=part.period)
         for part in command.parts
     )  # fmt: skip
     return state.model_copy(update={"disregarded": (*state.disregarded, *gone)})
+
+
+def _whole(
+    subscription: Subscription, periods: dict[tuple[str, int], list[Period]]
+) -> dict[tuple[str, int], list[Period]]:
+    """Those that runs have billed as a whole: what an interim invoice billed of one that runs is billed at its end."""
+    through = {(charge.card, charge.number): charge.billed_through for charge in subscription.charges}
+    whole = {key: [one for one in found if one.start < through.get(key, one.end)] for key, found in periods.items()}
+    return {key: found for key, found in whole.items() if found}
 
 
 def rerate(state: CustomerState, command: Rerate, context: Context) -> CustomerState:

@@ -36,13 +36,17 @@ def receivable_of(invoice: Invoice, policy: DunningPolicy | None, order: str = "
 def invoiced(invoice: Invoice, credits: CreditSplit) -> tuple[Transaction, ...]:
     """Revenue and tax against what is owed and what credits paid; then what the balance pays of it.
 
-    A sale of credits is no revenue: it becomes a debt when it is paid, and revenue when they are burnt.
+    A sale of credits is no revenue: it becomes a debt when it is paid, and revenue when they are burnt. What interim
+    invoices booked is not booked again; what they billed too much is the customer's.
     """
     totals, booking = invoice.totals, Booking(invoice.customer, invoice.issued_at)
+    net_before = sum((each.net for each in invoice.deductions), ZERO)
+    tax_before = sum((each.tax for each in invoice.deductions), ZERO)
     postings: dict[Book, Decimal] = {
         "receivable": totals.amount_due, "prepaid_credits": credits.paid + credits.discounted,
-        "promotions": credits.free, "revenue": -(totals.net + credits.discounted - credits.on_order),
-        "credits_on_order": -credits.on_order, "tax": -totals.tax,
+        "promotions": credits.free, "customer_balance": -totals.excess,
+        "revenue": net_before - (totals.net + credits.discounted - credits.on_order),
+        "credits_on_order": -credits.on_order, "tax": tax_before - totals.tax,
     }  # fmt: skip
     made = [transaction(("invoiced", invoice.id), booking, invoice.currency, "invoiced", postings, invoice.id)]
     if used := invoice.balance.from_balance:

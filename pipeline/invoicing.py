@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from pipeline.document_keys import charge_key, dimension_group, document_id, line_id
+from pipeline.interims import deductions, final_charges, interim_discounts
 from pipeline.run_lines import RunLine, RunLines, UsageByMeter, plan_of, run_lines
 from pipeline.tax import taxes_at
 from pipeline.totals import Line, LineTotals, Totals, totals
@@ -19,6 +20,7 @@ from schemas.issued_line import IssuedLine
 from schemas.issuer import Issuer
 from schemas.party import buyer_of, seller_of
 from schemas.period import Period
+from schemas.quantity import ZERO
 from schemas.tax import Exemption, TaxGroup
 
 
@@ -29,6 +31,8 @@ class Terms:
     discounts: Sequence[Discount] = ()
     grants: Sequence[CreditGrant] = ()
     exemption: Exemption | None = None
+    interims: Sequence[Invoice] = ()
+    """Interim invoices of earlier runs, in order: the invoice of their period deducts them."""
 
 
 NO_TERMS = Terms()
@@ -74,11 +78,18 @@ def _used(grants: Sequence[CreditGrant], grant: str) -> Decimal:
 
 def _invoice(closed: PeriodClosed, run: RunLines, catalogue: Catalogue, terms: Terms) -> Invoice:
     code = run.money.code
+    dues = [due for due in closed.periods if (due.currency, due.group) == (code, run.group)]
+    is_interim = any(due.interim for due in dues)
+    if is_interim:
+        gifts = [grant for grant in terms.grants if grant.treatment == "payment"]
+        terms = replace(terms, discounts=interim_discounts(terms.discounts), grants=gifts)
+    off = deductions(terms.interims, final_charges(dues), closed.disregarded)
+    deducted = sum((each.total for each in off), ZERO)
     exemption = terms.exemption or closed.record.exemption
     own = NO_TERMS if run.sells_credits else terms  # credits are sold at their price, and bought with money
     found = totals(
         [_line(each) for each in run.debits], run.money,
-        discounts=own.discounts, grants=own.grants, exemption=exemption,
+        discounts=own.discounts, grants=own.grants, exemption=exemption, deducted=deducted,
     )  # fmt: skip
     return Invoice(
         engine=closed.tick.engine,
@@ -95,7 +106,9 @@ def _invoice(closed: PeriodClosed, run: RunLines, catalogue: Catalogue, terms: T
         notes=exemption_notes(found.tax_by_rate, catalogue.issuer),
         period=_period(closed, run),
         lines=tuple(_invoice_line(closed, each, part) for each, part in zip(run.debits, found.lines, strict=True)),
-        totals=invoice_totals(found),
+        totals=invoice_totals(found, deducted),
+        interim=is_interim,
+        deductions=off,
         credits=found.credits,
         basis=basis_of(closed),
         terms=document_terms(closed, run, catalogue),
@@ -150,8 +163,8 @@ def _period(closed: PeriodClosed, run: RunLines) -> Period:
     return Period(start=min(span.start for span in spans), end=max(span.end for span in spans))
 
 
-def invoice_totals(found: Totals) -> InvoiceTotals:
-    """The totals as they stand on a document."""
+def invoice_totals(found: Totals, deducted: Decimal = ZERO) -> InvoiceTotals:
+    """The totals as they stand on a document; interim invoices billed `deducted` of them before."""
     return InvoiceTotals(
         subtotal=found.subtotal,
         discount_total=found.discount_total,
@@ -161,6 +174,8 @@ def invoice_totals(found: Totals) -> InvoiceTotals:
         total=found.total,
         credits_applied=found.credits_applied,
         amount_due=found.amount_due,
+        deducted=deducted,
+        excess=max(ZERO, deducted - found.total),
     )
 
 

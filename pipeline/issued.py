@@ -16,7 +16,9 @@ from schemas.rated_line import RatedLine, StageAmounts
 _LineKey = tuple[tuple[tuple[str, str | None], ...], int]
 
 
-def issued_line(subscription: str, number: int, line: RatedLine, span: Period, entry: int) -> IssuedLine:
+def issued_line(
+    subscription: str, number: int, line: RatedLine, span: Period, entry: int, *, interim: bool = False
+) -> IssuedLine:
     """A rated line as what it added to the stages of its charge; a trial's is what it would have cost."""
     return IssuedLine(
         subscription=subscription,
@@ -29,6 +31,7 @@ def issued_line(subscription: str, number: int, line: RatedLine, span: Period, e
         dimensions=line.dimensions,
         entry=entry,
         exact=line.amount_exact,
+        interim=interim,
     )
 
 

@@ -34,6 +34,8 @@ def closed_before(closes: Iterable[PeriodClosed], catalogue: Catalogue) -> dict[
     found: dict[ChargeKey, DuePeriod] = {}
     for closed in closes:
         for due in closed.periods:
+            if due.interim:
+                continue  # its period runs on: the invoice of all of it looks at all usage
             for charge in metered(due, catalogue):
                 key = (due.subscription, charge.card, charge.number, due.period)
                 found[key] = due.model_copy(update={"charges": (charge,)})

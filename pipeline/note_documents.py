@@ -172,7 +172,7 @@ def _settled(
         there = settle(
             rest,
             invoice.totals.total,
-            balance.paid + balance.set_off + balance.from_balance,
+            balance.paid + balance.set_off + balance.from_balance + invoice.totals.deducted - invoice.totals.excess,
             invoice.totals.credits_applied,
             before=[_settlement(note.settled) for note in earlier],
             policy=note.settle_by,

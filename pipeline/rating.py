@@ -149,9 +149,11 @@ def rate_metered(
     issued: Sequence[IssuedLine] | None = None,
     *,
     kind: Literal["unpriced", "waived"] = "unpriced",
+    until: datetime | None = None,
 ) -> tuple[RatedLine, ...]:
     """`rate_usage` under given terms; with `issued` the difference to the lines that were issued before.
 
+    With `until` it is a slice up to then of a period that runs on: without minimum and true-up.
     `kind` is what becomes of usage without a price: a line that stops finalisation, or one that was waived.
     """
     terms = replace(terms, meter_version=version, aggregation=meter.aggregation, unit=meter.unit)
@@ -160,8 +162,10 @@ def rate_metered(
     problem = missing(card, meter, rows)
     if problem is not None:
         return (unpriced_of(card, _all_of(rows), problem, terms, kind),)
-    previous = None if issued is None else billed_before(stages_of(card, rows, terms, final=True), issued)
-    rated = rate_slice(card, rows, terms, previous=previous)
+    final, previous = until is None, None
+    if issued is not None:
+        previous = billed_before(stages_of(card, rows, terms, final=final, until=until), issued)
+    rated = rate_slice(card, rows, terms, previous=previous, final=final, until=until)
     unpriced = tuple(unpriced_of(card, row, why, terms, kind) for row, why in reasons(rated.unpriced))
     if crowd:
         unpriced += (unpriced_of(card, _all_of([_row(meter, row) for row in crowd]), CROWDED, terms, kind),)

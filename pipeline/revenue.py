@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from schemas.catalogue_entry import Catalogue
 from schemas.credit_note import CreditNote, CreditNoteLine
-from schemas.invoice import Invoice, InvoiceLine
+from schemas.invoice import Deduction, Invoice, InvoiceLine
 from schemas.money import Currency, allocate, round_to
 from schemas.period import Period, zone
 from schemas.plan import Interval, Plan, RateCard
@@ -54,13 +54,17 @@ def revenue_lines(
 
     `corrected` is the invoice that a note corrects: its zones, plans and monthly amounts are those of its lines.
     """
+    before: list[tuple[_Earned, Decimal]] = []
     if isinstance(document, Invoice):
         earned = [_billed(line, catalogue, document.minor_units) for line in document.lines]
+        before = [_deducted(document, one) for one in document.deductions]
     else:
         earned = list(_given_back(document, catalogue, corrected))
-    nets = allocate(booked, [each.weight for each in earned], Currency(document.currency, document.minor_units))
+    whole = booked - sum((net for _, net in before), ZERO)
+    nets = allocate(whole, [each.weight for each in earned], Currency(document.currency, document.minor_units))
     if earned and not any(each.weight for each in earned):
-        nets = (booked, *nets[1:])
+        nets = (whole, *nets[1:])
+    earned, nets = [*earned, *(each for each, _ in before)], (*nets, *(net for _, net in before))
     return tuple(
         RevenueLine(
             document=document.id, line=index, customer=document.customer, currency=document.currency,
@@ -78,6 +82,12 @@ def _billed(line: InvoiceLine, catalogue: Catalogue, scale: int) -> _Earned:
     once = line.rated.kind == "one_off" or (card is not None and card.one_time)
     monthly = _monthly(line, plan, card, scale) if plan is not None and card is not None else ZERO
     return _Earned(line.subscription, line.plan, line.rated.charge, first_day, 1 if once else days, line.net, monthly)
+
+
+def _deducted(invoice: Invoice, one: Deduction) -> tuple[_Earned, Decimal]:
+    """What an interim invoice booked of a period, taken off where that earned it."""
+    time_zone = next((line.rated.time_zone for line in invoice.lines), "UTC")
+    return _Earned("", "", "", *_days(one.period, time_zone), ZERO, ZERO), -one.net
 
 
 def _given_back(note: CreditNote, catalogue: Catalogue, corrected: Invoice | None) -> Iterator[_Earned]:

@@ -54,6 +54,8 @@ class RunLine:
     inclusive: bool
     rerates: bool = False
     late: Late | None = None
+    interim: bool = False
+    """Whether it bills a running period so far."""
     entry: int = 0
     """Which of the lines of its charge with equal dimensions it is."""
 
@@ -64,7 +66,9 @@ class RunLine:
 
     def issued(self) -> IssuedLine:
         """The line as the next run of its charge and period deducts it."""
-        return issued_line(self.subscription, self.charge.number, self.rated, self.span, self.entry)
+        return issued_line(
+            self.subscription, self.charge.number, self.rated, self.span, self.entry, interim=self.interim
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +105,18 @@ def run_lines(
     LookupError for a plan version that the catalogue does not have.
     """
     before: dict[IssuedKey, list[IssuedLine]] = defaultdict(list)
+    interim: dict[IssuedKey, list[IssuedLine]] = defaultdict(list)
     for line in issued:
-        before[line.key].append(line)
+        (interim if line.interim else before)[line.key].append(line)
     found: dict[tuple[str, str], list[RunLine]] = {}
     skips: dict[tuple[str, str], bool] = {}
     for due in closed.periods:
         entry = plan_of(due, catalogue)
         key = (due.currency, due.group)
-        found.setdefault(key, []).extend(settled(due, list(_lines(due, entry, usage, catalogue, before))))
-        skips[key] = skips.get(key, True) and (due.rerates or entry.plan.zero_invoices == "skip")
+        deducted = interim if due.interim else before
+        found.setdefault(key, []).extend(settled(due, list(_lines(due, entry, usage, catalogue, deducted))))
+        silent = due.rerates or due.interim or (entry.plan.zero_invoices == "skip" and not due.interims)
+        skips[key] = skips.get(key, True) and silent
     for one in closed.one_offs:
         group = f"{SALE}{one.id}" if one.sells else ALONE if one.alone else _group_of(closed, one)
         key = (one.currency, group)
@@ -138,11 +145,18 @@ def _split(
     key: tuple[str, str], lines: Sequence[RunLine], closed: PeriodClosed, catalogue: Catalogue, skips: bool
 ) -> RunLines:
     code, group = key
-    numbered = [line for line in _numbered(lines) if line.amount or not line.rerates or line.rated.kind == "unpriced"]
+    numbered = [line for line in _numbered(lines) if _is_billed(line)]
     debits = tuple(line for line in numbered if line.amount >= 0)
     credits = tuple(line for line in numbered if line.amount < 0)
     nothing = not any(line.amount for line in debits) and (skips or bool(credits))
     return RunLines(_money(code, closed, catalogue), group, debits, credits, is_skipped=nothing and not _stops(debits))
+
+
+def _is_billed(line: RunLine) -> bool:
+    """Of a running period what is more; what became less, and what has no price, is for the invoice of all of it."""
+    if line.interim:
+        return line.amount > 0
+    return bool(line.amount) or not line.rerates or line.rated.kind == "unpriced"
 
 
 def _stops(debits: Sequence[RunLine]) -> bool:
@@ -197,7 +211,8 @@ def _lines(
     plan = entry.plan.in_currency(due.currency)
     rates = {rate.id: rate for rate in entry.tax_rates}
     for card, charge in due_charges(due, plan):
-        issued = before.get((due.subscription, charge.card, charge.number, due.period), ()) if due.rerates else None
+        key = (due.subscription, charge.card, charge.number, due.period)
+        issued = before.get(key, ()) if due.rerates else before.get(key) if due.interim else None
         for line in _rated(due, card, charge, entry, plan.money, usage, catalogue, issued):
             yield RunLine(
                 subscription=due.subscription,
@@ -205,7 +220,7 @@ def _lines(
                 plan=due.plan,
                 plan_version=due.plan_version,
                 rated=line,
-                span=named_span(line.service, issued or (), line.amount),
+                span=due.service if due.interim else named_span(line.service, issued or (), line.amount),
                 period=due.period,
                 time_zone=due.time_zone,
                 tax_point=tax_point(card, issued[0].service if issued else line.service),
@@ -214,6 +229,7 @@ def _lines(
                 inclusive=plan.tax_behavior == "inclusive",
                 rerates=due.rerates,
                 late=due.late,
+                interim=due.interim,
             )
 
 
@@ -229,13 +245,16 @@ def _rated(
 ) -> Sequence[RatedLine]:
     own = charge.override
     terms = replace(terms_of(due, money, card), waived=own is not None and own.waived == "all")
+    if due.interim:  # it shrinks by what is not served of the whole period, not by what has not passed
+        terms = replace(terms, service=Period(due.service.start, due.period.end))
     if card.meter is None:
         return (fee_line(card, terms),) if issued is None else rate_fee_anew(card, terms, issued)
     version = entry.meters[card.meter]
     rows = usage.get((due.subscription, card.meter, due.service), ())
     meter = catalogue.meters[card.meter, version].meter
     kind: Literal["unpriced", "waived"] = "unpriced" if own is None or own.waived is None else "waived"
-    return rate_metered(card, terms, meter, version, rows, issued, kind=kind)
+    until = due.service.end if due.interim else None
+    return rate_metered(card, terms, meter, version, rows, issued, kind=kind, until=until)
 
 
 def named_span(service: Period, issued: Sequence[IssuedLine], amount: Decimal) -> Period:

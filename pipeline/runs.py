@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from pipeline.charges import Due, billed, next_due, served_in
+from pipeline.interims import billed_interim, is_asked, open_charges, with_interims
 from schemas.customer_state import BillingRun, CustomerState, DueCharge, DuePeriod, OneOff, Redeemed, Repriced
 from schemas.period import Period
 from schemas.subscription import Charge, Subscription
@@ -36,6 +37,8 @@ def next_due_at(state: CustomerState) -> datetime | None:
     moments = [one.at for one in state.one_offs if one.alone]
     for held in state.subscriptions:
         waits = _renewals_wait(held)
+        if is_asked(held) and held.progress is not None:
+            moments.append(held.progress.period.start)
         for charge in held.charges:
             if charge.rerates:
                 moments.append(charge.rerates[0].start)
@@ -52,15 +55,20 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
     for held in state.subscriptions:
         found, charges = _due_of(held, tick.time, left)
         left -= len(found)
-        periods += _grouped(state, held, found)
+        periods += [with_interims(due, held) for due in _grouped(state, held, found)]
+        if is_asked(held):
+            dues = interim_dues(state, held, tick.time)
+            periods += [due for due in dues if held.progress is not None and due.period == held.progress.period]
+            held = billed_interim(held)
         after.append(held.model_copy(update={"charges": charges}) if found else held)
+    is_interim = bool(periods) and all(due.interim for due in periods)
     periods = [again for due in periods for again in _repriced(due, state.repriced)]
-    one_offs = _one_offs(state, tick, anything=bool(periods))
+    one_offs = _one_offs(state, tick, anything=bool(periods) and not is_interim)
     if not periods and not one_offs:
-        return state, None
+        return state.model_copy(update={"subscriptions": tuple(after)}), None
     coupons, left_over = _coupons(state, tick.time)
-    if not periods and all(one.sells for one in one_offs):
-        left_over = state.coupons  # no discount is taken off a sale of credits
+    if (not periods or is_interim) and all(one.sells for one in one_offs):
+        left_over = state.coupons  # no discount is taken off a sale of credits, and a part of a period uses none up
     run = BillingRun(
         customer=state.customer,
         tick=tick,
@@ -87,6 +95,14 @@ def _repriced(due: DuePeriod, corrections: Sequence[Repriced]) -> Iterator[DuePe
         found.setdefault(version, []).append(charge)
     for version, charges in found.items():
         yield due.model_copy(update={"plan_version": version, "charges": tuple(charges)})
+
+
+def interim_dues(state: CustomerState, held: Subscription, at: datetime) -> list[DuePeriod]:
+    """Usage of running periods up to a time, as an interim invoice bills it: a document of its own."""
+    found = [_Found(*one) for one in open_charges(held, at)]
+    return [
+        due.model_copy(update={"interim": True, "group": f"interim {held.id}"}) for due in _grouped(state, held, found)
+    ]
 
 
 def _coupons(state: CustomerState, at: datetime) -> tuple[tuple[Redeemed, ...], tuple[Redeemed, ...]]:

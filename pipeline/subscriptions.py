@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import changing, credit_commands, customer_commands, document_commands, ending, subscribing
+from pipeline import changing, credit_commands, customer_commands, document_commands, ending, interims, subscribing
 from pipeline.commanding import Context, Refused
 from schemas.catalogue_entry import Catalogue
 from schemas.command import ActOnDocument, Command
@@ -31,6 +31,7 @@ FOLDS: Mapping[str, Callable[[CustomerState, Any, Context], CustomerState]] = {
     "extend_trial": ending.extend_trial,
     "mark_past_due": ending.mark_past_due,
     "mark_paid": ending.mark_paid,
+    "bill_interim": interims.bill_interim,
     "set_customer": customer_commands.set_customer,
     "add_line": customer_commands.add_line,
     "redeem_coupon": customer_commands.redeem_coupon,

@@ -75,9 +75,11 @@ def totals(
     grants: Sequence[CreditGrant] = (),
     exemption: Exemption | None = None,
     charges: Collection[str] | None = None,
+    deducted: Decimal = ZERO,
 ) -> Totals:
     """The totals of a document: lines, line discounts, invoice discounts, tax, credits, amount due, in this order.
 
+    `deducted` was billed before, by interim invoices: credits pay what is left.
     An `exemption` replaces the taxes of all lines. Raises ValueError for a line that is negative (those form a credit
     note) or not rounded, for another currency, and for a discount or grant limited to a charge that `charges` lacks.
     """
@@ -95,7 +97,8 @@ def totals(
     nets = [
         rest - share if line.inclusive else rest for line, rest, share in zip(lines, rests, taxes.shares, strict=True)
     ]
-    paid = credits.pay(taxes.total, _payables(lines, nets, taxes.shares) if grants else (), grants, currency)
+    left = max(zero, taxes.total - deducted)
+    paid = credits.pay(left, _payables(lines, nets, taxes.shares) if grants else (), grants, currency)
     return Totals(
         subtotal=sum((line.amount for line in lines), zero),
         discount_total=sum(taken, zero),
@@ -103,7 +106,7 @@ def totals(
         tax=taxes.tax,
         tax_by_rate=taxes.groups,
         total=taxes.total,
-        credits_applied=taxes.total - paid.due,
+        credits_applied=left - paid.due,
         amount_due=paid.due,
         lines=tuple(
             LineTotals(line.charge, line.amount, held, off, net, share, taxable.taxes)

@@ -52,7 +52,7 @@ def last_closed(runs: Sequence[BillingRun], plans: frozenset[str]) -> tuple[Bill
     found: list[BillingRun] = []
     for run in reversed(runs):
         periods = []
-        for due in run.periods:
+        for due in (each for each in run.periods if not each.interim):
             cards = None if due.charges is None else tuple((charge.card, charge.number) for charge in due.charges)
             key = (run.customer, due.subscription, due.plan_version, due.period, cards)
             if due.plan in plans and key not in seen:

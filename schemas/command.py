@@ -163,6 +163,21 @@ class MarkPaid(_OfSubscription):
     command: Literal["mark_paid"] = "mark_paid"
 
 
+class BillInterim(_OfSubscription):
+    """Usage of the running period has crossed a threshold of the plan: what is not billed yet is billed at a tick."""
+
+    command: Literal["bill_interim"] = "bill_interim"
+    period: Period
+    number: Annotated[int, Field(ge=1)]
+    """Which interim invoice of the period, from 1."""
+    used: Annotated[int, Field(ge=0)]
+    """Thresholds that are used up with it."""
+    steps: Annotated[int, Field(ge=0)] = 0
+    """Whole recurring steps that a lifetime has reached with it."""
+    amount: NonNegative
+    """The amount that crossed it, when it was looked at."""
+
+
 class SetCustomer(_Command):
     """Sets fields of the customer's record; those left out stay. An empty text or list clears one."""
 
@@ -347,6 +362,7 @@ Command = (
     | ExtendTrial
     | MarkPastDue
     | MarkPaid
+    | BillInterim
     | SetCustomer
     | AddLine
     | RedeemCoupon

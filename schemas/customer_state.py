@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import operator
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.credit import CreditGrant
 from schemas.customer import Customer
@@ -162,6 +163,10 @@ class DuePeriod(BaseModel):
     """The subscription, if it has invoices of its own."""
     late: Late | None = None
     """For a closed period that is looked at again, because of what came after its close."""
+    interim: Annotated[bool, Field(exclude_if=operator.not_)] = False
+    """Whether usage of a running period is billed so far, as a threshold was crossed; `service` ends with the tick."""
+    interims: Annotated[int, Field(exclude_if=operator.not_)] = 0
+    """How many runs have billed usage of this period already: its invoice deducts them."""
 
     @property
     def served(self) -> tuple[Period, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.credit import CreditUse
 from schemas.customer_state import Late
@@ -52,11 +53,25 @@ class InvoiceLine(BaseModel):
     tax: Amount
 
 
+class Deduction(BaseModel):
+    """What an interim invoice billed of a period, taken off the invoice of all of it: net and tax per rate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    document: str
+    """The id of the interim invoice."""
+    period: Period
+    net: Amount
+    tax: Amount
+    tax_by_rate: tuple[TaxGroup, ...] = ()
+    total: Amount
+
+
 class InvoiceTotals(BaseModel):
     """Sums of rounded lines; `tax` is the sum of `tax_by_rate`, each rounded once. Source: rating.md §7.
 
     `net` = `subtotal` - `discount_total`, where prices include tax less that tax; `total` = `net` + `tax`;
-    `amount_due` = `total` - `credits_applied`.
+    `amount_due` = `total` - `deducted` + `excess` - `credits_applied`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +84,10 @@ class InvoiceTotals(BaseModel):
     total: Amount
     credits_applied: Amount
     amount_due: Amount
+    deducted: Annotated[Amount, Field(exclude_if=operator.not_)] = ZERO
+    """The totals of interim invoices of its periods."""
+    excess: Annotated[Amount, Field(exclude_if=operator.not_)] = ZERO
+    """What those billed beyond the total: kept for the customer's next invoice."""
 
 
 class Basis(BaseModel):
@@ -154,6 +173,10 @@ class Invoice(BaseModel):
     """The number of the voided invoice in whose place this one stands."""
     lines: tuple[InvoiceLine, ...]
     totals: InvoiceTotals
+    interim: Annotated[bool, Field(exclude_if=operator.not_)] = False
+    """Whether it bills usage of a running period so far; the invoice of the period deducts it."""
+    deductions: Annotated[tuple[Deduction, ...], Field(exclude_if=operator.not_)] = ()
+    """What interim invoices billed of its periods before."""
     credits: tuple[CreditUse, ...] = ()
     """What each grant gave, as a discount or as a payment, and what it has left."""
     basis: Basis

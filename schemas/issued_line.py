@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
 
 from schemas.period import Period
 from schemas.quantity import ZERO, Quantity
@@ -27,6 +31,8 @@ class IssuedLine:
     entry: int = 0
     """Which of the lines with these dimensions it is: the entries of a matrix may share them."""
     exact: Quantity = ZERO
+    interim: Annotated[bool, Field(exclude_if=operator.not_)] = False
+    """Whether an interim invoice billed it: the invoice of its period bills all of it, and deducts this."""
 
     @property
     def key(self) -> tuple[str, str, int, Period]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -77,6 +78,22 @@ class Contract(BaseModel):
     renews: bool = False
 
 
+class Progress(BaseModel):
+    """Interim invoices of a subscription: which thresholds are used up, and what was asked for in the period."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    period: Period
+    used: int = 0
+    """Thresholds that were crossed; of a lifetime they never count again."""
+    steps: int = 0
+    """Whole recurring steps that a lifetime has reached."""
+    asked: int = 0
+    """Interim invoices of the period that were asked for."""
+    billed: int = 0
+    """Those that a run has billed."""
+
+
 class Subscription(BaseModel):
     """A customer on a plan version. `plan` is the one that runs, or the last one scheduled to."""
 
@@ -102,6 +119,8 @@ class Subscription(BaseModel):
     subjects: tuple[str, ...] | None = None
     """Whose usage it bills; None for every subject of the customer that no other subscription names."""
     charges: tuple[Charge, ...] = Field(default=())
+    progress: Annotated[Progress | None, Field(exclude_if=operator.not_)] = None
+    """Of progressive billing; None before its first interim invoice."""
 
     @property
     def billed_through(self) -> datetime:

@@ -45,8 +45,13 @@ def total_rows(invoice: Invoice) -> Iterator[Row]:
             yield _sum("discounts", -totals.discount_total)
         yield from (_sum(_tax(group), group.tax) for group in totals.tax_by_rate)
     yield _sum("total", totals.total, invoice.currency)
+    for each in invoice.deductions:
+        yield _sum(f"billed before, to {each.period.end:%Y-%m-%d}: net {each.net:,f}, tax {each.tax:,f}", -each.total)
+    if totals.excess:
+        yield _sum("kept for the next invoice", totals.excess)
     if totals.credits_applied:
         yield _sum("credits", -totals.credits_applied)
+    if totals.credits_applied or totals.deducted:
         yield _sum("amount due", totals.amount_due, invoice.currency)
     for use in invoice.credits:
         yield _note(f"{use.grant}: {use.used:,f} as {use.treatment}, {use.left:,f} left")

@@ -14,9 +14,9 @@ from itertools import groupby
 from typing import Any
 
 from agents.catalogue import CatalogueLog
+from agents.freezing import Frozen, freeze, usage_of
 from agents.invoicer import terms_of
 from agents.late_usage import looking_back
-from agents.period_closer import Frozen, freeze, usage_of
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
 from agents.store.frozen_usage import usage_by_meter
@@ -93,6 +93,7 @@ class Replayer:
         issued = await asyncio.to_thread(self._lines.issued, [found.closed for found in frozen])
         with_grants = [found.closed for found in frozen if found.closed.grants]
         used = await asyncio.to_thread(self._documents.used_of_grants, with_grants)
+        interims = await asyncio.to_thread(self._documents.interims, [found.closed for found in frozen])
         stored = _by_close(await asyncio.to_thread(self._looks.documents_of, ids))
         verdicts: list[Verdict] = []
         gone = await asyncio.to_thread(self._looks.gone)
@@ -101,7 +102,7 @@ class Replayer:
             found, note = as_kept(close, again, rows[close_id], gone)
             differences = (*_record_differences(close.record, found), *_row_differences(rows[close_id], found))
             verdicts.append(Verdict("close", close_id, customer, tick.number, tuple(differences), note))
-            drafts = drafts_of(found, catalogue, issued.get(close_id, ()), terms_of(found.closed, used))
+            drafts = drafts_of(found, catalogue, issued.get(close_id, ()), terms_of(found.closed, used, interims))
             verdicts += _documents(drafts, stored.get(close_id, ()))
         return verdicts
 

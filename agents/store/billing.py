@@ -124,6 +124,20 @@ class BillingStore:
         )
         return {row[0]: StoredState(CustomerState.model_validate_json(row[1]), row[2]) for row in rows}
 
+    def customers_on(
+        self, plans: Sequence[tuple[str, str]], partitions: Sequence[int], tick: int
+    ) -> list[CustomerState]:
+        """States of customers who have a subscription on one of some plan versions, where a tick is folded already."""
+        rows = self._db.tuples(
+            "SELECT state FROM customers FINAL WHERE k_partition IN (SELECT k_partition FROM partition_clocks FINAL "
+            "WHERE tick >= {tick:UInt64} AND k_partition IN {partitions:Array(UInt16)}) AND customer IN (SELECT "
+            "customer FROM subscriptions FINAL WHERE (plan, plan_version) IN "
+            "(SELECT arrayJoin(arrayZip({names:Array(String)}, {versions:Array(String)})))) ORDER BY customer",
+            {"tick": tick, "partitions": list(partitions), "names": [name for name, _ in plans],
+             "versions": [version for _, version in plans]},
+        )  # fmt: skip
+        return [CustomerState.model_validate_json(row[0]) for row in rows]
+
     def due_customers(self, partition: int, at: datetime) -> tuple[str, ...]:
         """Customers of a partition for whom a tick at `at` bills something."""
         rows = self._db.tuples(
@@ -215,6 +229,14 @@ class BillingStore:
 
     def missing(self, tick: Tick) -> str:
         """What of a tick's vector is not covered by the ledger or not audited yet, in words; empty if nothing."""
+        if uncovered := self.uncovered(tick):
+            return uncovered
+        if tick.number > self.audited_tick():
+            return f"tick {tick.number} waits for the audit of copies"
+        return ""
+
+    def uncovered(self, tick: Tick) -> str:
+        """What of a tick's vector is not covered by the ledger, in words; empty if nothing."""
         for topic in (USAGE, ATTRIBUTIONS):
             coverage = self.coverage(topic)
             for partition, end in enumerate(tick.vector.of(topic)):
@@ -224,8 +246,6 @@ class BillingStore:
             return (
                 f"{ERASURES}/0 is carried out to {carried_out}, tick {tick.number} needs {tick.vector.end(ERASURES, 0)}"
             )
-        if tick.number > self.audited_tick():
-            return f"tick {tick.number} waits for the audit of copies"
         return ""
 
     def erased_to(self) -> int:

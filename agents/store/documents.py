@@ -100,6 +100,24 @@ class DocumentStore:
                     found[customer, use.grant] = found.get((customer, use.grant), ZERO) + use.used
         return found
 
+    def interims(self, closes: Sequence[PeriodClosed]) -> dict[str, tuple[Invoice, ...]]:
+        """Customer -> its interim invoices of earlier ticks, in order, as their runs made them."""
+        ticks = {
+            closed.customer: closed.tick.number for closed in closes if any(due.interims for due in closed.periods)
+        }
+        found: dict[str, tuple[Invoice, ...]] = {}
+        if not ticks:
+            return found
+        rows = self._db.tuples(
+            f"SELECT customer, tick, document FROM {ORIGINALS} WHERE customer IN {{customers:Array(String)}} "
+            "AND JSONExtractBool(document, 'interim') ORDER BY customer, tick, document_id",
+            {"customers": sorted(ticks)},
+        )
+        for customer, tick, text in rows:
+            if tick < ticks[customer]:
+                found[customer] = (*found.get(customer, ()), Invoice.model_validate_json(text))
+        return found
+
     def billed_lines(self, closes: Sequence[PeriodClosed]) -> dict[str, tuple[BilledLine, ...]]:
         """Customer -> the lines of its invoices of earlier ticks, in order, less what drafts of notes asked back."""
         if not closes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 from pydantic import TypeAdapter
 
 from agents.store.connection import Connection
 from pipeline.run_lines import RunLine
-from schemas.customer_state import PeriodClosed
+from schemas.customer_state import DuePeriod, PeriodClosed
 from schemas.issued_line import IssuedLine
+from schemas.period import Period
 
 ISSUED_LINE: TypeAdapter[IssuedLine] = TypeAdapter(IssuedLine)
 COLUMNS = (
@@ -52,12 +54,23 @@ class RunLineStore:
         )
         return {(row[0], row[1]) for row in rows}
 
+    def usage_billed(self, closed: PeriodClosed, subscription: str, period: Period) -> Decimal:
+        """All usage that runs before a close billed of a subscription; of a period that runs, by interim invoices."""
+        rows = self._db.tuples(
+            "SELECT sum(amount), any(currency) FROM run_lines FINAL WHERE customer = {customer:String} "
+            "AND subscription = {subscription:String} AND tick < {tick:UInt64} AND JSONExtractString(record, 'kind') = "
+            "'usage' AND (NOT JSONExtractBool(record, 'interim') OR period_start = {start:DateTime64(3, 'UTC')})",
+            {"customer": closed.customer, "subscription": subscription, "tick": closed.tick.number,
+             "start": period.start},
+        )  # fmt: skip
+        return Decimal(rows[0][0])
+
     def issued(self, closes: Iterable[PeriodClosed]) -> dict[str, list[IssuedLine]]:
         """Close id -> every line that its customer's runs before it issued, in their order.
 
-        Only closes that rate something anew have any: what was never billed has nothing to deduct.
+        Only closes that rate something anew, or a running period, have any: what was never billed deducts nothing.
         """
-        wanted = {closed.customer: closed for closed in closes if any(due.rerates for due in closed.periods)}
+        wanted = {closed.customer: closed for closed in closes if any(map(_deducts, closed.periods))}
         found: dict[str, list[IssuedLine]] = {closed.close_id: [] for closed in wanted.values()}
         if not wanted:
             return found
@@ -77,6 +90,10 @@ class RunLineStore:
                 if (tick, *line.key) not in rejected[customer]:
                     found[closed.close_id].append(line)
         return found
+
+
+def _deducts(due: DuePeriod) -> bool:
+    return due.rerates or due.interim
 
 
 def in_rounds(closes: Sequence[PeriodClosed]) -> list[list[PeriodClosed]]:

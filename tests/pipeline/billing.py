@@ -27,7 +27,7 @@ CALLS = MeterEntry.of(Meter.model_validate({"id": "calls", "event_types": ["call
 
 OF_THE_CUSTOMER = (
     "set_customer", "add_line", "grant_credit", "revoke_credit", "top_up", "set_recharge", "settle_top_up",
-    "restore_credit", "redeem_coupon",
+    "restore_credit", "redeem_coupon", "bill_again",
 )  # fmt: skip
 
 

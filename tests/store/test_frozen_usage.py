@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agents.period_closer import freeze, usage_of
+from agents.freezing import freeze, usage_of
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.documents import DocumentStore

@@ -28,7 +28,7 @@ BILLING_CHAINS = (
     (Step.NUMBER, Step.PUBLISH),
     (Step.DECIDED, Step.BOOKED, Step.FINAL),
 )
-COLLECTING = (Step.DUN, Step.REQUEST, Step.NOTIFY, Step.CARRY)  # tests/stories of collection
+COLLECTING = (Step.DUN, Step.REQUEST, Step.NOTIFY, Step.CARRY, Step.THRESHOLD)  # stories of collection, of interims
 FOR_EACH_CUSTOMER = (Step.CLOSE, Step.FINALISE, Step.PUBLISH)
 GAPS = "SELECT topic, k_partition, gaps FROM v_ingest_coverage WHERE gaps > 0 OR covered < reached"
 
