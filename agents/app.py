@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from agents import (
+    alert_log,
+    alerter,
     attributions,
     auditor,
     collector,
@@ -17,6 +19,8 @@ from agents import (
     thresholds,
     ticker,
 )
+from agents.alert_log import AlertLog
+from agents.alerter import Alerter
 from agents.attributions import Attributor
 from agents.auditor import Auditor
 from agents.breaker import Breaker
@@ -34,7 +38,9 @@ from agents.positions import Positions
 from agents.sealer import Sealer
 from agents.settings import Settings
 from agents.silent_logs import logs_of
+from agents.store.alerts import AlertStore
 from agents.store.audits import AuditStore
+from agents.store.balances import BalanceStore
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.credits import CreditStore
@@ -51,7 +57,7 @@ from agents.store.usage import UsageStore
 from agents.subscriptions import SubscriptionAgent
 from agents.thresholds import Thresholds
 from agents.ticker import Forwarder, Ticker
-from agents.topics import ATTRIBUTIONS, COMMANDS, DEAD_LETTERS, FINALISATIONS, PERIODS, TICKS
+from agents.topics import ALERTS, ATTRIBUTIONS, COMMANDS, DEAD_LETTERS, FINALISATIONS, PERIODS, TICKS
 
 WORKERS = ("ingest", "billing")
 
@@ -126,6 +132,11 @@ def create_billing_app(settings: Settings) -> TallyApp:
         collector.attach(app, Collector(settings, logs, billing_store(), money, app.crash_point))
         open_lines = RunLineStore(Connection(settings))
         thresholds.attach(app, Thresholds(logs, billing_store(), open_lines, catalogue, app.crash_point))
+        figures = BalanceStore(Connection(settings), partitions=settings.usage_partitions)
+        watching = AlertStore(Connection(settings))
+        alerter.attach(app, Alerter(logs, catalogue, billing_store(), figures, watching))
     eraser.attach(app, erasing)
+    told = keeper(ALERTS)
+    alert_log.attach(app, AlertLog(AlertStore(Connection(settings)), told), told)
     app.on_worker_end(logs.stop)
     return app

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.catalogue_validation import Fault, Loaded, load_catalogue
-from schemas.catalogue_entry import AnyEntry, CouponEntry, IssuerEntry, MeterEntry, PlanEntry
+from schemas.catalogue_entry import AlertEntry, AnyEntry, CouponEntry, IssuerEntry, MeterEntry, PlanEntry
 
 
 def example_folder() -> Path:
@@ -39,7 +39,8 @@ def entries_of(loaded: Loaded) -> tuple[AnyEntry, ...]:
     versions = {entry.name: entry.version for entry in meters}
     plans = (PlanEntry.of(plan, versions, loaded.tax_rates) for plan in loaded.plans)
     coupons = (CouponEntry.of(coupon) for coupon in loaded.coupons)
-    return (*meters, *plans, *(IssuerEntry.of(issuer) for issuer in loaded.issuers), *coupons)
+    alerts = (AlertEntry.of(rule) for rule in loaded.alerts)
+    return (*meters, *plans, *(IssuerEntry.of(issuer) for issuer in loaded.issuers), *coupons, *alerts)
 
 
 def _files(paths: Sequence[Path], faults: list[Fault]) -> Iterator[Path]:

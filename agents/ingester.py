@@ -26,6 +26,7 @@ from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
 from agents.store.usage import Encoded, UsageStore, encoded_together
 from agents.topics import DEAD_LETTERS, USAGE_EVENTS, KafkaUnavailable
+from pipeline.settling import Settlement, settlements
 from pipeline.usage_block import UsageBlock, judge
 from schemas.dead_letter import DeadLetter
 from schemas.epoch import Epoch
@@ -49,22 +50,25 @@ class Prepared(NamedTuple):
     events: Sequence[Encoded]
     rest: UsageBlock
     ranges: Sequence[Range]
+    settled: Sequence[Settlement] = ()
 
 
 def prepared(batches: Sequence[RecordBatch], *, wall_clock: bool) -> Prepared:
     """Judges batches and encodes their events. Pure: the same batches give the same bytes."""
-    blocks, ranges = [], []
+    blocks, ranges, settled = [], [], list[Settlement]()
     for _, mine in by_partition(batches):
         block = judge(USAGE_EVENTS, mine, wall_clock=wall_clock)
         counts = {"events": len(block.events), "corrections": len(block.corrections),
                   "dead_letters": len(block.dead_letters), "panes": block.panes}  # fmt: skip
         ranges.append(Range(mine, counts))
         blocks.append(block)
+        for batch in mine:
+            settled += settlements(batch, block.events)
     rest = UsageBlock()
     for block in blocks:
         rest.corrections += block.corrections
         rest.dead_letters += block.dead_letters
-    return Prepared(encoded_together([block.events for block in blocks]), rest, ranges)
+    return Prepared(encoded_together([block.events for block in blocks]), rest, ranges, settled)
 
 
 class Ingester:
@@ -121,6 +125,8 @@ class Ingester:
         with self._crash.around(Step.EVENTS):
             if ready.events:
                 await asyncio.to_thread(self._usage.insert_encoded, ready.events)
+            if ready.settled:
+                await asyncio.to_thread(self._usage.insert_settlements, ready.settled)
         with self._crash.around(Step.CORRECTIONS):
             if ready.rest.corrections:
                 await asyncio.to_thread(self._usage.insert_corrections, ready.rest.corrections)

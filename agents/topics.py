@@ -19,6 +19,7 @@ from agents.settings import Settings
 
 FOR_EVER = -1
 NO_LIMIT = 2**63
+DAYS_2 = 2 * 24 * 3600 * 1000  # a reservation ends within an hour
 DAYS_400 = 400 * 24 * 3600 * 1000
 # Refusing a record above 1 MiB is the ingester's verdict, with a reason: so the broker must let it through to us.
 RECORD_MAX = 4 * 1024 * 1024
@@ -66,6 +67,7 @@ INVOICES = "billing.invoices"
 INVOICES_LATEST = "billing.invoices-latest"
 PAYMENT_REQUESTS = "billing.payment-requests"
 ALERTS = "billing.alerts"
+RESERVATIONS = "billing.reservations"
 
 TOPICS: tuple[Topic, ...] = (
     Topic(USAGE_EVENTS, "subject", "usage", "usage and corrections as CloudEvents", DAYS_400, broker_time=True),
@@ -91,6 +93,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(INVOICES_LATEST, "document id", "billing", "the whole document, latest revision", compacted=True),
     Topic(PAYMENT_REQUESTS, "customer", "billing", "what a payment service consumes"),
     Topic(ALERTS, "customer", "billing", "what a notifier consumes"),
+    Topic(RESERVATIONS, "customer", "billing", "what callers reserve, and balances", DAYS_2, broker_time=True),
 )
 
 

@@ -47,6 +47,7 @@ def kept(current: Catalogue, entries: Sequence[AnyEntry]) -> tuple[str, ...]:
     there += [("plan", name) for name in sorted(current.newest_plans)]
     there += [("issuer", name) for name in sorted(current.newest_issuers)]
     there += [("coupon", name) for name in sorted(current.newest_coupons)]
+    there += [("alert", name) for name in sorted(current.newest_alerts)]
     return tuple(f"{kind}/{name}" for kind, name in there if (kind, name) not in named)
 
 

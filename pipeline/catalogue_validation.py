@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pipeline.catalogue_contradictions import input_faults, unfed
 from pipeline.fault_texts import Faulty, Steps, checked, nearest, path_text
 from pipeline.toml_lines import line_numbers, line_of
+from schemas.alert_rule import AlertRule
 from schemas.catalogue import Catalogue
 from schemas.discount import Coupon, unknown_charges
 from schemas.issuer import Issuer
@@ -29,9 +30,9 @@ Model = TypeVar("Model", bound=BaseModel)
 # One table `[plan]` in a file, or several as `[[plans]]`; both may be in one catalogue.
 _TABLES: Mapping[str, type[BaseModel]] = {
     "meter": Meter, "meters": Meter, "plan": Plan, "plans": Plan, "tax_rate": TaxRate, "tax_rates": TaxRate,
-    "coupon": Coupon, "coupons": Coupon, "issuer": Issuer,
+    "coupon": Coupon, "coupons": Coupon, "issuer": Issuer, "alert": AlertRule, "alerts": AlertRule,
 }  # fmt: skip
-_KINDS: tuple[type[BaseModel], ...] = (Meter, Plan, TaxRate, Coupon, Issuer)
+_KINDS: tuple[type[BaseModel], ...] = (Meter, Plan, TaxRate, Coupon, Issuer, AlertRule)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,14 +59,16 @@ class Loaded:
     tax_rates: tuple[TaxRate, ...] = ()
     coupons: tuple[Coupon, ...] = ()
     issuers: tuple[Issuer, ...] = ()
+    alerts: tuple[AlertRule, ...] = ()
     faults: tuple[Fault, ...] = ()
 
     @property
     def catalogue(self) -> Catalogue:
         """All of it as one; empty if there are faults."""
         return Catalogue(
-            meters=self.meters, plans=self.plans, tax_rates=self.tax_rates, coupons=self.coupons, issuers=self.issuers
-        )
+            meters=self.meters, plans=self.plans, tax_rates=self.tax_rates, coupons=self.coupons, issuers=self.issuers,
+            alerts=self.alerts,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +124,15 @@ def load_catalogue(files: Mapping[str, str]) -> Loaded:
     _refuse_unknown_charges(reading)
     _refuse_second_issuer(reading)
     _refuse_unmetered_holds(reading)
+    _refuse_unknown_watches(reading)
     _refuse_unfed_meters(reading)
     _refuse_missing_input(reading)
     if reading.faults:
         return Loaded(faults=_placed(reading.faults, files))
     return Loaded(
-        reading.valid(Meter), reading.valid(Plan), reading.valid(TaxRate), reading.valid(Coupon), reading.valid(Issuer)
-    )
+        reading.valid(Meter), reading.valid(Plan), reading.valid(TaxRate), reading.valid(Coupon),
+        reading.valid(Issuer), reading.valid(AlertRule),
+    )  # fmt: skip
 
 
 def _placed(faults: Sequence[Fault], files: Mapping[str, str]) -> tuple[Fault, ...]:
@@ -213,6 +218,19 @@ def _refuse_unmetered_holds(reading: _Reading) -> None:
             if name not in known:
                 steps = (*found.steps, "holds", "quantities", name)
                 reading.fault(found.file, steps, _unknown("meter", name, known))
+
+
+def _refuse_unknown_watches(reading: _Reading) -> None:
+    """An alert rule that names a meter or a plan that is not there would watch nothing, and say nothing."""
+    meters, plans = reading.names(Meter), reading.names(Plan)
+    for found in reading.found:
+        if not isinstance(found.value, AlertRule):
+            continue
+        if found.value.meter is not None and found.value.meter not in meters:
+            reading.fault(found.file, (*found.steps, "meter"), _unknown("meter", found.value.meter, meters))
+        for place, name in enumerate(found.value.plans):
+            if name not in plans:
+                reading.fault(found.file, (*found.steps, "plans", place), _unknown("plan", name, plans))
 
 
 def _refuse_unknown_charges(reading: _Reading) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from pipeline.charges import Due, billed, next_due, served_in
+from pipeline.charges import Due, billed, next_due, period_of, served_in
 from pipeline.interims import billed_interim, is_asked, open_charges, with_interims
 from schemas.customer_state import BillingRun, CustomerState, DueCharge, DuePeriod, OneOff, Redeemed, Repriced
 from schemas.period import Period
@@ -83,6 +83,17 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
     rest = tuple(one for one in state.one_offs if one not in one_offs)
     billed_state = {"subscriptions": tuple(after), "one_offs": rest, "last_run": tick.number, "coupons": left_over}
     return state.model_copy(update=billed_state), run
+
+
+def due_at(state: CustomerState, held: Subscription, charge: Charge, at: datetime) -> DuePeriod | None:
+    """The period of a charge that holds a moment, as the run that bills it would see it; None if it is not served."""
+    if not charge.starts_at <= at or (charge.ends_at is not None and charge.ends_at <= at):
+        return None
+    period = period_of(charge, held.time_zone, at)
+    served = served_in(charge, held.pauses, period)
+    if not any(span.contains(at) for span in served):
+        return None
+    return _due_period(state, held, [_Found(charge, period, served)])
 
 
 def _repriced(due: DuePeriod, corrections: Sequence[Repriced]) -> Iterator[DuePeriod]:

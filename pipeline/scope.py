@@ -24,6 +24,12 @@ def is_everything(scope: Scope) -> bool:
     return ANYTHING in scope.subjects and ANYTHING in scope.sources
 
 
+def may_see(scope: Scope, customer: str) -> bool:
+    """Whether what a customer has used and reserved may be seen and changed: by who may send for it by name, or for
+    everybody. A scope of subjects says nothing of the customer that they belong to."""
+    return customer in scope.customers or ANYTHING in scope.subjects
+
+
 def refusal(scope: Scope, *, subject: str, source: str, customer: str) -> str:
     """Why an event is not covered; empty if it is. `customer` is whose the subject is at the event's time."""
     if not covered(source, scope.sources):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.alert_rule import AlertRule
 from schemas.discount import Coupon
 from schemas.faults import Strict
 from schemas.issuer import Issuer
@@ -18,6 +19,7 @@ class Catalogue(Strict):
     tax_rates: tuple[TaxRate, ...] = ()
     coupons: tuple[Coupon, ...] = ()
     issuers: tuple[Issuer, ...] = ()
+    alerts: tuple[AlertRule, ...] = ()
 
     def meter(self, meter_id: str) -> Meter | None:
         """The meter of an id, if it is there."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from schemas.alert_rule import AlertRule
 from schemas.discount import Coupon
 from schemas.identity import content_version
 from schemas.issuer import UNNAMED, Issuer
@@ -59,7 +60,10 @@ class PlanEntry(BaseModel):
         used = {card.meter: meters[card.meter] for card in plan.rate_cards if card.meter is not None}
         named = {*plan.tax_rates, *(name for card in plan.rate_cards for name in card.tax_rates)}
         taxes = tuple(sorted((rate for rate in tax_rates if rate.id in named), key=lambda rate: rate.id))
-        content: dict[str, object] = {"plan": plan.model_dump(mode="json"), "meters": used}
+        said = plan.model_dump(mode="json")
+        if not plan.entitlements:  # a plan without any is the version that it was before there were any
+            del said["entitlements"]
+        content: dict[str, object] = {"plan": said, "meters": used}
         if taxes:
             content["tax_rates"] = [rate.model_dump(mode="json") for rate in taxes]
         return cls(name=plan.id, version=content_version(content), plan=plan, meters=used, tax_rates=taxes)
@@ -112,7 +116,28 @@ class CouponEntry(BaseModel):
         return entry_key(self)
 
 
-AnyEntry = MeterEntry | PlanEntry | IssuerEntry | CouponEntry
+class AlertEntry(BaseModel):
+    """A version of an alert rule. The newest one watches; a rule that is `retired` watches nothing any more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["alert"] = "alert"
+    name: str
+    version: str
+    alert: AlertRule
+
+    @classmethod
+    def of(cls, rule: AlertRule) -> AlertEntry:
+        """The entry of a rule, with its version."""
+        return cls(name=rule.id, version=content_version(rule.model_dump(mode="json")), alert=rule)
+
+    @property
+    def key(self) -> str:
+        """`alert/name@version`."""
+        return entry_key(self)
+
+
+AnyEntry = MeterEntry | PlanEntry | IssuerEntry | CouponEntry | AlertEntry
 Entry = Annotated[AnyEntry, Field(discriminator="kind")]
 ENTRY: TypeAdapter[AnyEntry] = TypeAdapter(Entry)
 
@@ -136,6 +161,14 @@ class Catalogue:
     """The one that was applied last."""
     coupons: Mapping[tuple[str, str], CouponEntry] = field(default_factory=dict)
     newest_coupons: Mapping[str, str] = field(default_factory=dict)
+    alerts: Mapping[tuple[str, str], AlertEntry] = field(default_factory=dict)
+    newest_alerts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def alert_rules(self) -> tuple[AlertRule, ...]:
+        """The newest version of each rule that is not retired, by name."""
+        newest = (self.alerts[name, version].alert for name, version in sorted(self.newest_alerts.items()))
+        return tuple(rule for rule in newest if not rule.retired)
 
     def plan(self, name: str, version: str) -> PlanEntry | None:
         """A version of a plan, if it is there."""
@@ -158,6 +191,8 @@ class Catalogue:
             return self.plans, self.newest_plans
         if isinstance(entry, CouponEntry):
             return self.coupons, self.newest_coupons
+        if isinstance(entry, AlertEntry):
+            return self.alerts, self.newest_alerts
         return self.issuers, self.newest_issuers
 
     def meters_of(self, plan: PlanEntry) -> tuple[MeterEntry, ...]:
@@ -170,8 +205,9 @@ def catalogue_of(entries: Iterable[AnyEntry]) -> Catalogue:
     meters: dict[tuple[str, str], MeterEntry] = {}
     plans: dict[tuple[str, str], PlanEntry] = {}
     issuers: dict[tuple[str, str], IssuerEntry] = {}
-    newest: dict[str, dict[str, str]] = {"meter": {}, "plan": {}, "issuer": {}, "coupon": {}}
+    newest: dict[str, dict[str, str]] = {"meter": {}, "plan": {}, "issuer": {}, "coupon": {}, "alert": {}}
     coupons: dict[tuple[str, str], CouponEntry] = {}
+    alerts: dict[tuple[str, str], AlertEntry] = {}
     issuer = UNNAMED
     for entry in entries:
         newest[entry.kind][entry.name] = entry.version
@@ -181,9 +217,12 @@ def catalogue_of(entries: Iterable[AnyEntry]) -> Catalogue:
             plans.setdefault((entry.name, entry.version), entry)
         elif isinstance(entry, CouponEntry):
             coupons.setdefault((entry.name, entry.version), entry)
+        elif isinstance(entry, AlertEntry):
+            alerts.setdefault((entry.name, entry.version), entry)
         else:
             issuers.setdefault((entry.name, entry.version), entry)
             issuer = entry.issuer
     return Catalogue(
-        meters, plans, newest["meter"], newest["plan"], issuers, newest["issuer"], issuer, coupons, newest["coupon"]
-    )
+        meters, plans, newest["meter"], newest["plan"], issuers, newest["issuer"], issuer, coupons, newest["coupon"],
+        alerts, newest["alert"],
+    )  # fmt: skip

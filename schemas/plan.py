@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from schemas.dunning import DunningPolicy
+from schemas.entitlement import Entitlement
 from schemas.faults import Found, Strict, contradiction, refuse
 from schemas.late_usage import LateUsage
 from schemas.meter import Name
@@ -269,6 +270,8 @@ class Plan(Strict):
     late_usage: LateUsage = LateUsage()
     rate_cards: Annotated[tuple[RateCard, ...], Field(min_length=1)]
     price_lists: tuple[PriceList, ...] = ()
+    entitlements: tuple[Entitlement, ...] = ()
+    """What is included of its meters, and where they end."""
 
     @field_validator("billing_day")
     @classmethod
@@ -313,6 +316,18 @@ class Plan(Strict):
             refuse("price_lists", faults)
         return lists
 
+    @field_validator("entitlements")
+    @classmethod
+    def _entitle_to_what_is_priced(
+        cls, entitlements: tuple[Entitlement, ...], info: ValidationInfo
+    ) -> tuple[Entitlement, ...]:
+        if "rate_cards" in info.data:
+            priced = {card.meter for card in info.data["rate_cards"]}
+            refuse(
+                "entitlements", _entitlement_faults(entitlements, priced, has_lists=bool(info.data.get("price_lists")))
+            )
+        return entitlements
+
     @property
     def add_ons(self) -> tuple[str, ...]:
         """What a subscription may take beside the plan, in order of its rate cards."""
@@ -338,6 +353,22 @@ class Plan(Strict):
     def money(self) -> Currency:
         """The currency with its minor units."""
         return _currency(self.currency, self.minor_units)
+
+
+def _entitlement_faults(
+    entitlements: tuple[Entitlement, ...], priced: set[str | None], *, has_lists: bool
+) -> list[Found]:
+    seen: set[str] = set()
+    faults = list[Found]()
+    for index, one in enumerate(entitlements):
+        if one.meter not in priced:
+            faults.append(((index, "meter"), "no rate card of the plan prices this meter", one.meter))
+        if one.meter in seen:
+            faults.append(((index, "meter"), "must differ: the plan has an entitlement to it already", one.meter))
+        if one.budget is not None and has_lists:
+            faults.append(((index, "budget"), "must be left out: the plan has prices in several currencies", None))
+        seen.add(one.meter)
+    return faults
 
 
 def _currency(code: str, minor_units: int | None) -> Currency:

@@ -112,7 +112,7 @@ def _read(files: list[Path] | None) -> Loaded:
 def _kinds(loaded: Loaded) -> dict[str, Sequence[Any]]:
     return {
         "meters": loaded.meters, "plans": loaded.plans, "tax_rates": loaded.tax_rates, "coupons": loaded.coupons,
-        "issuers": loaded.issuers,
+        "issuers": loaded.issuers, "alerts": loaded.alerts,
     }  # fmt: skip
 
 
@@ -243,7 +243,7 @@ def _matching(versions: list[Applied], name: str) -> list[Applied]:
 
     wanted, _, version = name.partition("@")
     kind, slash, rest = wanted.partition("/")
-    of_kind = slash and kind in ("meter", "plan", "issuer", "coupon")
+    of_kind = slash and kind in ("meter", "plan", "issuer", "coupon", "alert")
     found = [
         applied
         for applied in versions
@@ -294,7 +294,11 @@ def _say_versions(screen: Screen, versions: Sequence[Applied], current: Catalogu
 
 
 def described(entry: AnyEntry) -> str:
-    """What a meter, a plan, a coupon or the issuer is, in a few words."""
+    """What a meter, a plan, a coupon, an alert rule or the issuer is, in a few words."""
+    if entry.kind == "alert":
+        rule = entry.alert
+        at = ", ".join([*map(str, rule.thresholds), *(f"{percent}%" for percent in rule.percents)])
+        return f"{'retired: ' if rule.retired else ''}{rule.on} {rule.meter or ''} {at}".strip()
     if entry.kind == "coupon":
         unit = "%" if entry.coupon.type == "percentage" else f" {entry.coupon.currency}"
         return f"{entry.coupon.value}{unit} off {', '.join(entry.coupon.applies_to) or 'everything'}"

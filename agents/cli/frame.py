@@ -45,6 +45,8 @@ MODULES: Final = (
     "agents.cli.clock",
     "agents.cli.simulate",
     "agents.cli.usage",
+    "agents.cli.entitlements",
+    "agents.cli.alerts",
     "agents.cli.meters",
     "agents.cli.cost",
     "agents.cli.lateness",

@@ -138,6 +138,15 @@ class BillingStore:
         )  # fmt: skip
         return [CustomerState.model_validate_json(row[0]) for row in rows]
 
+    def state_offsets(self, customers: Iterable[str] | None = None) -> dict[str, int]:
+        """Customer -> the position that its stored state stands for; of everybody if nobody is named."""
+        rows = self._db.tuples(
+            "SELECT customer, max(k_offset) FROM customers WHERE {all:Bool} OR customer IN {customers:Array(String)} "
+            "GROUP BY customer",
+            {"all": customers is None, "customers": sorted(set(customers or ()))},
+        )
+        return dict(rows)
+
     def due_customers(self, partition: int, at: datetime) -> tuple[str, ...]:
         """Customers of a partition for whom a tick at `at` bills something."""
         rows = self._db.tuples(

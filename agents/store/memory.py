@@ -12,6 +12,7 @@ from typing import Any
 
 from agents.ledger import LedgerRow
 from agents.store.usage import ALL_ONES, Encoded
+from pipeline.settling import Settlement
 from pipeline.usage_block import CorrectionRow
 from schemas.dead_letter import DeadLetter
 
@@ -48,6 +49,9 @@ class MemoryUsageStore:
                 held = self._memory.events.get(key)
                 if held is None or offset <= held[0]:
                     self._memory.events[key] = (offset, row["data"])
+
+    def insert_settlements(self, settled: Sequence[Settlement]) -> None:
+        """Nothing here asks for them."""
 
     def insert_corrections(self, corrections: Sequence[CorrectionRow]) -> None:
         """Stores corrections."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from agents.store.connection import Connection
 from agents.store.native import Column, blobs, block, numbers, texts
+from pipeline.settling import Settlement
 from pipeline.usage_block import CorrectionRow, Events
 from schemas.dead_letter import DeadLetter
 
@@ -36,6 +37,11 @@ class UsageStore:
         """Stores events that are ready to be sent."""
         for each in blocks:
             self._db.insert_native("events", each.columns, each.block)
+
+    def insert_settlements(self, settled: Sequence[Settlement]) -> None:
+        """Stores which events settle reservations."""
+        columns = ("reservation", "subject", "ts", "k_partition", "k_offset", "appended_at")
+        self._db.insert("settlements", columns, settled)
 
     def insert_corrections(self, corrections: Sequence[CorrectionRow]) -> None:
         """Stores corrections."""

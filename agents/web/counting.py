@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agents.telemetry import HTTP_REQUESTS
 
 ROUTES = {"/v1/events", "/livez", "/readyz", "/metrics"}
+CUSTOMERS = "/v1/customers/"
 
 
 class Counting:
@@ -23,8 +24,14 @@ class Counting:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = scope["path"] if scope["path"] in ROUTES else "other"
-                HTTP_REQUESTS.labels(route, message["status"]).inc()
+                HTTP_REQUESTS.labels(_route(scope["path"]), message["status"]).inc()
             await send(message)
 
         await self._app(scope, receive, counted)
+
+
+def _route(path: str) -> str:
+    """The label of a path: names of customers are none."""
+    if path.startswith(CUSTOMERS):
+        return CUSTOMERS
+    return path if path in ROUTES else "other"

@@ -59,6 +59,10 @@ _TITLES = {
     "busy": "Too much is under way; come again",
     "unavailable": "The broker has not acknowledged; come again",
     "not-found": "There is nothing here",
+    "out-of-scope": "The token does not cover this customer",
+    "no-entitlement": "The customer has no such entitlement",
+    "not-a-reservation": "The request does not ask for a reservation",
+    "limit-reached": "The limit does not leave so much",
 }
 
 
