@@ -37,17 +37,21 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "credit-note": ("billing.invoices-latest", "schemas.credit_note:CreditNote"),
     "payment-request": ("billing.payment-requests", "schemas.payment:PaymentRequest"),
     "alert": ("billing.alerts", "schemas.alert:Alert"),
+    "reservation": ("billing.reservations", "schemas.reservation:RESERVATION_RECORD"),
 }
 # Requests of commands, as a program writes them.
 REQUESTS: Mapping[str, str] = {
     "aggregate": "schemas.aggregate_request:AggregateRequest",
     "rate": "schemas.rate_request:RateRequest",
     "invoice-preview": "schemas.invoice_preview:InvoicePreview",
+    "reservation-request": "schemas.reservation:ReservationRequest",
 }
 # What they answer.
 ANSWERS: Mapping[str, str] = {
     "aggregate-answer": "schemas.aggregate_request:AggregateAnswer",
     "rate-answer": "schemas.rate_request:RateAnswer",
+    "entitlement-answer": "schemas.entitlement:EntitlementAnswer",
+    "reservation-answer": "schemas.reservation:ReservationAnswer",
 }
 CATALOGUE_FILE = "catalogue"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -47,6 +47,7 @@ class Logs:
         self._reader: AIOKafkaConsumer | None = None
         # One reader is shared: its assignment and its seeks belong together.
         self._reading = asyncio.Lock()
+        self._starting = asyncio.Lock()
         self._counts: dict[str, int] = {}
         self._epochs = EpochLog(self)
 
@@ -68,6 +69,10 @@ class Logs:
 
     async def producer(self) -> AIOKafkaProducer:
         """The shared producer: acks from all in-sync replicas, one order per partition."""
+        async with self._starting:  # many may ask at once, and there is one
+            return await self._open_producer()
+
+    async def _open_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._settings.kafka,

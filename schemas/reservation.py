@@ -86,3 +86,14 @@ class ReservationAnswer(BaseModel):
     """What is left after it."""
     partition: int
     offset: int
+
+
+class ReservationRequest(BaseModel):
+    """The body of `POST /v1/customers/{customer}/entitlements/{meter}/reservations`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Text | None = None
+    """Asked for again, it is the same reservation; one is drawn if it is left out."""
+    amount: Positive
+    expires_in_s: Annotated[int, Field(ge=1, le=LASTS_AT_MOST_S)] = 60

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from http import HTTPStatus
-from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from agents.entitlements import Entitlements, Standing, answer
 from agents.topics import KafkaUnavailable
@@ -16,25 +15,14 @@ from agents.web.access import Access
 from agents.web.bodies import Body, Room
 from agents.web.problems import Problem
 from pipeline.scope import may_see
-from schemas.quantity import Positive, plain
-from schemas.reservation import LASTS_AT_MOST_S, Release, ReservationAnswer, Reserve
+from schemas.quantity import plain
+from schemas.reservation import Release, ReservationAnswer, ReservationRequest, Reserve
 
 WITHIN_S = 10.0
 TOO_OLD_S = 30.0
 BODY_BYTES = 16 * 1024
 JSON = "application/json"
 PLACE = "/v1/customers/{customer:path}/entitlements/{meter:path}"
-
-
-class AskedFor(BaseModel):
-    """The body of a request for a reservation."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    """Asked for again, it is the same reservation; one is drawn if it is left out."""
-    amount: Positive
-    expires_in_s: Annotated[int, Field(ge=1, le=LASTS_AT_MOST_S)] = 60
 
 
 def router(entitlements: Entitlements, access: Access, room: Room) -> APIRouter:
@@ -94,7 +82,7 @@ async def _standing(entitlements: Entitlements, customer: str, meter: str) -> St
 
 async def _reserve(entitlements: Entitlements, customer: str, meter: str, body: bytes) -> Response:
     try:
-        asked = AskedFor.model_validate_json(body)
+        asked = ReservationRequest.model_validate_json(body)
     except ValidationError as error:
         found = error.errors()[0]
         where = ".".join(map(str, found["loc"]))

@@ -38,6 +38,7 @@ def test_the_table_is_that_of_the_contract() -> None:
         "billing.invoices-latest": (4, -1),
         "billing.payment-requests": (4, -1),
         "billing.alerts": (4, -1),
+        "billing.reservations": (4, 2),
     }
 
 
