@@ -115,6 +115,6 @@ def loaded(text: str) -> Catalogue:
 async def apply(deployed: Deployment, text: str) -> None:
     """Publishes a catalogue to a deployment."""
     wanted = loaded(text)
-    entries: list[AnyEntry] = [*wanted.meters.values(), *wanted.plans.values()]
+    entries: list[AnyEntry] = [*wanted.meters.values(), *wanted.plans.values(), *wanted.alerts.values()]
     newest = await catalogue_log.CatalogueLog(deployed.logs).newest()
     await catalogue_log.apply(deployed.logs, newest, entries)

@@ -52,14 +52,14 @@ async def measure(site: Site, figures: Figures, seconds: int, say: Say) -> None:
     """Figures of the part `5,000 events/s`."""
     site.spread()
     async with await site.deployment("latency") as deployed:
-        await _prepare(deployed)
+        await prepare(deployed, PLAN)
         worker = deployed.worker("ingest")
         await asyncio.to_thread(worker.wait_for, "reading ")
         say(f"{RATE:,} events/s with live event times: {seconds} s for the cost, {seconds} s for the delay")
         watched = Watched()
-        await _produce(deployed, watched, 3)  # connections, caches
+        await produce(deployed, watched, 3)  # connections, caches
         before, server, began = cpu_s(worker.pid), deployed.server_cpu_s(), time.monotonic()
-        sent = await _produce(deployed, watched, seconds)
+        sent = await produce(deployed, watched, seconds)
         await asyncio.sleep(1)
         spent, served = cpu_s(worker.pid) - before, deployed.server_cpu_s() - server
         figures.add("5,000 events/s", "worker", spent / sent * 1e6, "µs/event")
@@ -69,9 +69,9 @@ async def measure(site: Site, figures: Figures, seconds: int, say: Say) -> None:
         await _watch(deployed, figures, watched, seconds)
 
 
-async def _prepare(deployed: Deployment) -> None:
+async def prepare(deployed: Deployment, catalogue: str) -> None:
     """A wall clock, a customer on a plan, its subject, and the worker that makes ticks."""
-    await apply(deployed, PLAN)
+    await apply(deployed, catalogue)
     now = wall_time()
     await deployed.ticks.append(time=now, clock="wall")
     asked = {"actor": "bench", "reason": "a measurement"}
@@ -91,7 +91,7 @@ async def _prepare(deployed: Deployment) -> None:
         raise BenchFailed(f"the customer could not be subscribed: {outcome}")
 
 
-async def _produce(deployed: Deployment, watched: Watched, seconds: int) -> int:
+async def produce(deployed: Deployment, watched: Watched, seconds: int) -> int:
     """Publishes at a steady rate; a record of the watched customer in every burst."""
     draw, sent = random.Random(len(watched.produced)), 0
     burst = int(RATE * EVERY_S)
@@ -137,7 +137,7 @@ async def _watch(deployed: Deployment, figures: Figures, watched: Watched, secon
     before = len(watched.produced)
     asker = asyncio.create_task(ask())
     await asyncio.sleep(1)
-    await _produce(deployed, watched, seconds)
+    await produce(deployed, watched, seconds)
     await asyncio.sleep(2)
     ended.set()
     await asker

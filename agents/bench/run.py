@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.bench import ceilings, engine, http, latency, line, rating, sealing, usage
+from agents.bench import ceilings, engine, http, latency, limits, line, rating, sealing, usage
 from agents.bench.figures import Figures
 from agents.bench.site import Say, Site
 
@@ -31,6 +31,7 @@ PARTS: Mapping[str, Plan] = {
     "sealing": Plan(sealing.measure, 240_000, 2_400_000),
     "latency": Plan(latency.measure, 8, 60),
     "http": Plan(http.measure, 4, 20),
+    "limits": Plan(limits.measure, 8, 40),
     "usage": Plan(usage.measure, 300_000, 10_000_000),
     "rating": Plan(rating.measure, 4_000, 100_000),
 }

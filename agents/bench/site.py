@@ -166,6 +166,13 @@ class Deployment:
         self._workers.append(worker)
         return worker
 
+    def serve(self) -> Worker:
+        """Starts a server on any port that is free, on the core of the workers."""
+        settings = self.settings.model_copy(update={"serve_port": 0})
+        server = self.site.child("-m", "agents.cli", "serve", settings=settings)
+        self._workers.append(server)
+        return server
+
     async def tick(self, at: datetime, clock: Clock = "test") -> Tick:
         """Moves billing time."""
         return await self.ticks.append(time=at, clock=clock)

@@ -31,6 +31,7 @@ class Part(StrEnum):
     SEALING = "sealing"
     LATENCY = "latency"
     HTTP = "http"
+    LIMITS = "limits"
     USAGE = "usage"
     RATING = "rating"
 

@@ -178,3 +178,14 @@ async def test_an_entitlement_is_told_with_its_position_to_whom_it_belongs(deplo
             async with asyncio.timeout(20):
                 while (await standing(http))["reserved"] != "0":
                     await asyncio.sleep(0.1)
+            await _runs_away(http)
+
+
+async def _runs_away(http: httpx.AsyncClient) -> None:
+    """A customer that reserves nothing and never stops: its gateway looks at the balance, and ends it."""
+    async with asyncio.timeout(30):
+        while Decimal((await standing(http))["balance"]) > 0:
+            usage = attributes("acme/key", NOW, {"tokens": 97, "model": "m"})
+            assert (await http.post("/v1/events", content=json.dumps(usage), headers=EVENT)).status_code == 200
+            await asyncio.sleep(0.02)
+    assert (await http.post(f"{PATH}/reservations", json={"amount": "1"})).status_code == 409

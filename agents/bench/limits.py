@@ -1,0 +1,107 @@
+"""Alerts and entitlements beside ingestion: from an event to its alert, and how long an answer takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Mapping
+
+from agents.bench.catalogue import PLAN
+from agents.bench.figures import Figures
+from agents.bench.latency import CUSTOMER, RATE, Watched, prepare, produce, share
+from agents.bench.site import BenchFailed, Deployment, Say, Site
+from agents.topics import ALERTS
+from deploy.bench.http import steady
+
+PART = f"limits, beside {RATE:,} events/s"
+EVERY = 25
+"""A threshold after so many events of the watched customer."""
+REQUESTS_PER_S = 500
+WITHIN_S = 60.0
+
+
+async def measure(site: Site, figures: Figures, seconds: int, say: Say) -> None:
+    """Figures of the part `limits`."""
+    site.spread()
+    async with await site.deployment("limits", tick_every_s=10) as deployed:
+        await prepare(deployed, PLAN + _rules(seconds))
+        worker = deployed.worker("ingest")
+        await asyncio.to_thread(worker.wait_for, "reading ")
+        watched = Watched()
+        await produce(deployed, watched, 3)  # connections, caches, a first look
+        say(f"{RATE:,} events/s: {seconds} s with a threshold every {EVERY} events of a customer, {seconds} s with "
+            f"{REQUESTS_PER_S} requests/s for its entitlement")  # fmt: skip
+        await _alerts(deployed, figures, watched, seconds)
+        await _answers(deployed, figures, watched, seconds)
+
+
+def _rules(seconds: int) -> str:
+    """An entitlement, and a rule with a threshold every few events of the watched customer."""
+    thresholds = [str(EVERY * number) for number in range(1, (seconds + 10) * 50 // EVERY)]
+    return (
+        '\n[[plans.entitlements]]\nmeter = "requests"\nincluded = "1000000"\nlimit = "hard"\n'
+        f'[[alerts]]\nid = "steps"\non = "usage"\nmeter = "requests"\nthresholds = {json.dumps(thresholds)}\n'
+    )
+
+
+async def _alerts(deployed: Deployment, figures: Figures, watched: Watched, seconds: int) -> None:
+    """From handing an event to the producer until the alert that it causes can be read from billing.alerts."""
+    before = len(watched.produced)
+    arrived: dict[int, float] = {}
+    reader = asyncio.create_task(_read(deployed, arrived))
+    await produce(deployed, watched, seconds)
+    wanted = {n for n in range(EVERY, len(watched.produced) + 1, EVERY) if n > before}
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while not wanted <= arrived.keys():
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise BenchFailed(f"{len(wanted - arrived.keys())} of {len(wanted)} alerts did not come") from None
+    finally:
+        reader.cancel()
+    delays = sorted((arrived[n] - watched.produced[n - 1]) * 1000 for n in wanted)
+    figures.add(PART, f"event to alert, p50 of {len(delays)}", share(delays, 50), "ms")
+    figures.add(PART, "event to alert, p99", share(delays, 99), "ms", at_most=5000)
+
+
+async def _read(deployed: Deployment, arrived: dict[int, float]) -> None:
+    """When the alert of each threshold came."""
+    starts = [0] * await deployed.logs.partitions(ALERTS)
+    async for record in deployed.logs.follow(ALERTS, starts):
+        evidence: Mapping[str, str] = json.loads(record.value or b"{}")["evidence"]
+        arrived.setdefault(int(evidence["threshold"]), time.monotonic())
+
+
+async def _answers(deployed: Deployment, figures: Figures, watched: Watched, seconds: int) -> None:
+    """Answers of a server on the core of the ingester, while usage goes on."""
+    server = deployed.serve()
+    port = int((await asyncio.to_thread(_port, server.said)).group(1))
+    request = (
+        f"GET /v1/customers/{CUSTOMER}/entitlements/requests HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
+    )  # fmt: skip
+    load = asyncio.create_task(produce(deployed, watched, seconds + 6))
+    await asyncio.sleep(3)
+    await steady(port, [request] * 20, 0.1, 1)  # the first one waits for a refresh
+    took = await asyncio.to_thread(_steadily, port, [request] * (REQUESTS_PER_S * seconds))
+    await load
+    times = [each * 1000 for each in took]
+    figures.add(PART, f"entitlement at {REQUESTS_PER_S} requests/s, p50", share(times, 50), "ms")
+    figures.add(PART, f"entitlement at {REQUESTS_PER_S} requests/s, p99", share(times, 99), "ms", at_most=20)
+
+
+def _steadily(port: int, requests: list[bytes]) -> list[float]:
+    """In a loop of its own: the producer's would delay it."""
+    return asyncio.run(steady(port, requests, 1 / REQUESTS_PER_S, 16))
+
+
+def _port(said: object) -> re.Match[str]:
+    deadline = time.monotonic() + WITHIN_S
+    while True:
+        found = re.search(r"running on http://127\.0\.0\.1:(\d+)", said())  # type: ignore[operator]
+        if found is not None:
+            return found
+        if time.monotonic() > deadline:
+            raise BenchFailed("the server did not start")
+        time.sleep(0.05)
