@@ -93,7 +93,8 @@ class Alerter:
         found = self._charges(catalogue, tick)
         read = self._balances.read(wanted(rules, found, tick.time), tick, everybody=True)
         hours = self._hours_before(rules, found, tick)
-        return Seen(tick, read.vector, read.usage, hours, {}, self._heard(rules, tick)), found
+        balances = self._store.balances() if any(rule.on == "balance" for rule in rules) else {}
+        return Seen(tick, read.vector, read.usage, hours, balances, self._heard(rules, tick)), found
 
     def _charges(self, catalogue: Catalogue, tick: Tick) -> tuple[Running, ...]:
         """What every customer is served at the tick; worked out again when a state or the tick is another one."""

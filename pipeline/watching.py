@@ -92,7 +92,8 @@ def observations(rule: AlertRule, found: Sequence[Running], seen: Seen) -> list[
     if rule.on == "silence":
         return list(_silence(rule, seen))
     if rule.on == "balance":
-        return list(_balances(rule, {(one.customer, one.due.currency) for one in found if _covers(rule, one)}, seen))
+        covered = {one.customer for one in found if _covers(rule, one)}
+        return list(_balances(rule, covered if rule.plans else {name for name, _ in seen.balances}, seen))
     watched = [one for one in found if watches(rule, one)]
     if rule.on == "spend":
         return list(_spend(rule, watched, seen))
@@ -195,10 +196,9 @@ def _anomaly(rule: AlertRule, one: Running, seen: Seen) -> Iterator[Observed]:
     )  # fmt: skip
 
 
-def _balances(rule: AlertRule, customers: Iterable[tuple[str, str]], seen: Seen) -> Iterator[Observed]:
-    for customer, currency in sorted(customers):
-        figure = seen.balances.get((customer, currency))
-        if figure is None:
+def _balances(rule: AlertRule, customers: set[str], seen: Seen) -> Iterator[Observed]:
+    for (customer, currency), figure in sorted(seen.balances.items()):
+        if customer not in customers or (rule.customers and customer not in rule.customers):
             continue
         for threshold in rule.thresholds:
             yield under(

@@ -78,6 +78,11 @@ class AlertStore:
             found[customer] = Hours(tuple(values.get(day, Decimal(0)) for day in range(first, 0, -1)), largest)
         return found
 
+    def balances(self) -> dict[tuple[str, str], Decimal]:
+        """What is usable of the credits of each customer, by customer and currency."""
+        rows = self._db.tuples("SELECT customer, currency, sum(usable) FROM v_credits GROUP BY customer, currency")
+        return {(customer, currency): left for customer, currency, left in rows}
+
     def sources(self, since: datetime) -> dict[str, datetime]:
         """Source -> event time of its last event, of events from a time on."""
         sql = "SELECT toString(source), max(ts) FROM events WHERE ts >= {since:DateTime64(3, 'UTC')} GROUP BY source"

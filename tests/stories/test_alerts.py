@@ -23,7 +23,7 @@ RULES = """
 id = "tokens-used"
 on = "usage"
 meter = "tokens"
-percents = ["50", "100"]
+percents = ["50", "200"]
 
 [[alerts]]
 id = "spent"
@@ -64,12 +64,12 @@ async def test_one_quantity_in_view_entitlement_alert_and_invoice_line_and_each_
 ) -> None:
     await begun(deployment, CATALOGUE + RULES)
     use = [event("acme/key", "2026-10-05 10:00", {"tokens": 100 + n, "model": str(n % 3)}) for n in range(10)]
-    await deployment.publish(use)  # 1045 tokens: more than half of 2000, for 10.45
+    await deployment.publish(use)  # 1045 tokens: more than half of 1000, for 10.45
     coverage = await deployment.stored()
     vector = ",".join(str(coverage.get(partition, 0)) for partition in range(3))
     told = await until_told(deployment, {"usage_threshold", "spend_threshold"})
     (alert,) = [each for each in told if each["kind"] == "usage_threshold"]
-    assert alert["evidence"]["threshold"] == "1000"
+    assert alert["evidence"]["threshold"] == "500"
     (spent,) = [each for each in told if each["kind"] == "spend_threshold"]
     assert spent["evidence"]["figure"] == "10.45"
     view = deployment.rows("SELECT sum(value) FROM v_usage_current WHERE customer = 'acme' AND meter = 'tokens'")

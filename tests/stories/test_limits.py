@@ -39,10 +39,10 @@ meter = "tokens"
 price = { model = "per_unit", unit_price = "0.01" }
 [[plans.entitlements]]
 meter = "tokens"
-included = "2000"
+included = "1000"
 limit = "hard"
 """
-LIMIT, PART = 2000, 10
+LIMIT, PART = 1000, 10
 PATH = "/v1/customers/acme/entitlements/tokens"
 
 
@@ -85,7 +85,7 @@ class Callers:
         while True:
             try:
                 http = draw.choice(self.servers)
-                answer = await http.post(f"{PATH}/reservations", json={"id": name, "amount": PART, "expires_in_s": 4})
+                answer = await http.post(f"{PATH}/reservations", json={"id": name, "amount": PART, "expires_in_s": 3})
             except httpx.TransportError:
                 await asyncio.sleep(0.05)
                 continue
@@ -153,8 +153,8 @@ async def test_an_entitlement_is_told_with_its_position_to_whom_it_belongs(deplo
     with serving(deployment) as server:
         async with server.ready() as http:
             found = await standing(http)
-            assert (found["used"], found["reserved"], found["balance"]) == ("450", "0", "1550")
-            assert (found["limit"], found["is_hard"], found["unit"]) == ("2000", True, "tokens")
+            assert (found["used"], found["reserved"], found["balance"]) == ("450", "0", "550")
+            assert (found["limit"], found["is_hard"], found["unit"]) == ("1000", True, "tokens")
             assert found["position"]["usage.events"] == [coverage.get(p, 0) for p in range(3)]
             assert found["window"] == {"start": "2026-10-01T00:00:00Z", "end": "2026-11-01T00:00:00Z"}
             bearer = {"authorization": f"Bearer {token}"}
@@ -166,11 +166,11 @@ async def test_an_entitlement_is_told_with_its_position_to_whom_it_belongs(deplo
             assert [answer.status_code for answer in neighbour] == [403, 403, 403]
             assert (await http.get("/v1/customers/other/entitlements/tokens", headers=bearer)).json()["used"] == "0"
             assert (await http.get("/v1/customers/acme/entitlements/nothing")).status_code == 404
-            asked = {"id": "r-1", "amount": "1000", "expires_in_s": 600}
+            asked = {"id": "r-1", "amount": "400", "expires_in_s": 600}
             answers = [await http.post(f"{PATH}/reservations", json=asked) for _ in range(2)]
             assert [answer.status_code for answer in answers] == [201, 201]  # the same one
-            assert answers[1].json()["balance"] == "550"
-            refused = await http.post(f"{PATH}/reservations", json={"amount": "550.1"})
+            assert answers[1].json()["balance"] == "150"
+            refused = await http.post(f"{PATH}/reservations", json={"amount": "150.1"})
             assert (refused.status_code, refused.json()["type"]) == (409, "urn:tally:problem:limit-reached")
             for body in ({"amount": 0}, {"amount": "x"}, {"amount": "1", "expires_in_s": 3601}, {}):
                 assert (await http.post(f"{PATH}/reservations", json=body)).status_code == 400

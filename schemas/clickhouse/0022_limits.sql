@@ -1,4 +1,4 @@
--- 0021_limits: which events settle reservations, what alert rules were last seen at, and the alerts that went out.
+-- 0022_limits: which events settle reservations, what alert rules were last seen at, and the alerts that went out.
 
 -- Events that carry the id of a reservation. Stored before the ledger says that they are, so a vector that covers one
 -- sees it. A reservation ends within an hour, so they are kept for days only.
