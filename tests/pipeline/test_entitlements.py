@@ -85,11 +85,16 @@ def subscribed(catalogue: Catalogue, plan: PlanEntry) -> CustomerState:
     return decision.state
 
 
-def test_a_running_charge_is_asked_about_as_its_close_will_be() -> None:
-    loaded = load_catalogue({"f.toml": METERED + PLAN + '[[plans.entitlements]]\nmeter = "tokens"\nincluded = "9"'})
+def applied(text: str) -> tuple[Catalogue, PlanEntry]:
+    """A catalogue with one meter and one plan, and the plan."""
+    loaded = load_catalogue({"f.toml": text})
     meter = MeterEntry.of(loaded.meters[0])
     plan = PlanEntry.of(loaded.plans[0], {"tokens": meter.version})
-    catalogue = catalogue_of([meter, plan])
+    return catalogue_of([meter, plan]), plan
+
+
+def test_a_running_charge_is_asked_about_as_its_close_will_be() -> None:
+    catalogue, plan = applied(METERED + PLAN + '[[plans.entitlements]]\nmeter = "tokens"\nincluded = "9"')
     state = subscribed(catalogue, plan)
     (found,) = running(state, catalogue, moment("2026-10-20 00:00"))
     october = Period(moment("2026-10-03 10:00"), moment("2026-11-01 00:00"))
