@@ -52,6 +52,7 @@ from agents.store.money import MoneyStore
 from agents.store.positions import PositionStore
 from agents.store.reconciliation import ReconciliationStore
 from agents.store.run_lines import RunLineStore
+from agents.store.subscription_events import SubscriptionEventStore
 from agents.store.totals import TotalsStore
 from agents.store.usage import UsageStore
 from agents.subscriptions import SubscriptionAgent
@@ -112,8 +113,9 @@ def create_billing_app(settings: Settings) -> TallyApp:
     ticker.attach(app, Forwarder(logs, billing_store(), ticks, app.crash_point), ticks, clock)
     attributions.attach(app, Attributor(billing_store(), subjects), subjects)
     actions = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
+    told = SubscriptionEventStore(Connection(settings))
     subscriptions.attach(
-        app, SubscriptionAgent(logs, billing_store(), actions, commands, catalogue, app.crash_point), commands
+        app, SubscriptionAgent(logs, billing_store(), actions, told, commands, catalogue, app.crash_point), commands
     )
     closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue, app.crash_point)
     period_closer.attach(app, closer)

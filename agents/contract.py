@@ -33,6 +33,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "finalisation": ("billing.finalisations", "schemas.document_log:DOCUMENT_RECORD"),
     "invoice-event": ("billing.invoices", "schemas.invoice:InvoiceEvent"),
     "credit-note-event": ("billing.invoices", "schemas.credit_note:CreditNoteEvent"),
+    "subscription-event": ("billing.invoices", "schemas.subscription_event:SubscriptionEvent"),
     "invoice": ("billing.invoices-latest", "schemas.invoice:Invoice"),
     "credit-note": ("billing.invoices-latest", "schemas.credit_note:CreditNote"),
     "payment-request": ("billing.payment-requests", "schemas.payment:PaymentRequest"),

@@ -28,6 +28,7 @@ class Step(StrEnum):
     COPIES = "copies"
 
     OUTCOMES = "outcomes"
+    TOLD = "told"
     RUNS = "runs"
     STATES = "states"
     CLOCK = "clock"

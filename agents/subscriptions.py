@@ -1,7 +1,8 @@
 """Commands and ticks fold into state per customer, in log order; a tick turns what is due into billing runs.
 
-The cycle per batch: load the clock and the states, fold in memory, store outcomes, runs and states, publish outcomes,
-ledger, commit. Outcomes are stored before states, so that a replay repeats an outcome instead of deciding anew.
+The cycle per batch: load the clock and the states, fold in memory, store outcomes, announcements, runs and states,
+publish outcomes and announcements, ledger, commit. Outcomes and what is announced of subscriptions are stored before
+states, so that a replay repeats both with the same bytes instead of deciding anew.
 Source: design.md §7.
 """
 
@@ -11,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -22,15 +24,18 @@ from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
 from agents.store.billing import BillingStore, StoredState
 from agents.store.documents import DocumentStore
-from agents.topics import CATALOGUE, COMMANDS, OUTCOMES
+from agents.store.subscription_events import Announced, SubscriptionEventStore
+from agents.topics import CATALOGUE, COMMANDS, INVOICES, OUTCOMES
 from pipeline.credit_commands import credit_action
 from pipeline.runs import bill, next_due_at
+from pipeline.subscription_events import announced, next_transition_at, subscription_event, transitions
 from pipeline.subscriptions import decide
 from schemas.catalogue_entry import Catalogue
 from schemas.command import COMMAND_RECORD, ActOnDocument, Command, CommandOutcome, TickCopy
 from schemas.customer_state import BillingRun, CustomerState
 from schemas.document_log import CreditAction, DocumentAction
 from schemas.party import buyer_of
+from schemas.subscription_event import Cause
 from schemas.tick import Tick
 
 log = logging.getLogger(__name__)
@@ -51,6 +56,8 @@ class _Fold:
     runs: list[BillingRun] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
     actions: list[DocumentAction | CreditAction] = field(default_factory=list)
+    told: dict[tuple[int, str, int], Announced] = field(default_factory=dict)
+    """What is announced, by its key: what an earlier try of these records stored, and what this one finds."""
     ticked: bool = False
 
 
@@ -62,11 +69,12 @@ class SubscriptionAgent:
         logs: Logs,
         store: BillingStore,
         actions: DocumentStore,
+        events: SubscriptionEventStore,
         keeper: LedgerKeeper,
         catalogue: CatalogueLog,
         crash: CrashPoint,
     ) -> None:
-        self._actions = actions
+        self._actions, self._events = actions, events
         self._logs, self._store, self._keeper, self._catalogue = logs, store, keeper, catalogue
         self._crash = crash
 
@@ -74,7 +82,7 @@ class SubscriptionAgent:
         """One cycle over all partitions of a flush."""
         for partition, mine in by_partition(batches):
             records = list(_read(mine))
-            fold = await asyncio.to_thread(self._load, partition, [record for _, record in records])
+            fold = await asyncio.to_thread(self._load, partition, records)
             for offset, record in records:
                 if isinstance(record, TickCopy):
                     await self._tick(fold, record.tick, offset)
@@ -82,18 +90,20 @@ class SubscriptionAgent:
                     await self._command(fold, record, offset)
             await asyncio.to_thread(self._store_fold, fold)
             with self._crash.around(Step.ANSWERS):
-                await self._publish(fold.outcomes)
+                await self._publish(fold)
         await self._keeper.record(batches)
 
-    def _load(self, partition: int, records: Sequence[Read]) -> _Fold:
-        commands = [record for record in records if not isinstance(record, TickCopy)]
+    def _load(self, partition: int, records: Sequence[tuple[int, Read]]) -> _Fold:
+        commands = [record for _, record in records if not isinstance(record, TickCopy)]
         clock = self._store.clock_of(partition)
+        told = self._events.between(partition, records[0][0], records[-1][0]) if records else ()
         return _Fold(
             partition=partition,
             clock=clock[0] if clock else None,
             clock_offset=clock[1] if clock else -1,
             states=self._store.states(command.customer for command in commands),
             seen=self._store.outcomes((command.customer, command.request_id) for command in commands),
+            told={each.key: each for each in told},
         )
 
     async def _command(self, fold: _Fold, command: Command, offset: int) -> None:
@@ -125,8 +135,9 @@ class SubscriptionAgent:
         if outcome.accepted and fold.clock is not None:
             credit = credit_action(command, decision.state, fold.clock, outcome)
             fold.actions += [credit] if credit is not None else []
-            fold.states[command.customer] = StoredState(decision.state, offset)
-            fold.touched.add(command.customer)
+            cause = Cause(command=command.command, request_id=command.request_id, actor=command.actor,
+                          reason=command.reason, tick=outcome.tick)  # fmt: skip
+            _put(fold, held.state, decision.state, cause, offset)
 
     async def _catalogue_of(self, clock: Tick | None) -> Catalogue:
         return Catalogue() if clock is None else await self._catalogue.as_of(clock.vector.end(CATALOGUE, 0))
@@ -141,15 +152,14 @@ class SubscriptionAgent:
         changed = {
             customer
             for customer in fold.touched
-            if (at := next_due_at(fold.states[customer].state)) and at <= tick.time
+            if any(at <= tick.time for at in _next_moments(fold.states[customer].state) if at is not None)
         }
         for customer in sorted({*due, *changed}):
             held = fold.states[customer]
             if held.offset >= offset:
                 continue  # stored by an earlier try of this very record
             state, run = bill(held.state, tick)
-            fold.states[customer] = StoredState(state, offset)
-            fold.touched.add(customer)
+            _put(fold, held.state, state, Cause(command="tick", tick=tick.number), offset)
             if run is not None:
                 fold.runs.append(run)
 
@@ -157,25 +167,47 @@ class SubscriptionAgent:
         self._actions.insert_actions(fold.actions)
         with self._crash.around(Step.OUTCOMES):
             self._store.insert_outcomes(fold.outcomes)
+        with self._crash.around(Step.TOLD):
+            self._events.insert(fold.partition, list(fold.told.values()))
         with self._crash.around(Step.RUNS):
             self._store.insert_runs(fold.partition, fold.runs)
         states = [fold.states[customer] for customer in sorted(fold.touched)]
         with self._crash.around(Step.STATES):
             self._store.insert_states(
                 fold.partition,
-                [(held.state, next_due_at(held.state), held.offset) for held in states],
+                [(held.state, *_next_moments(held.state), held.offset) for held in states],
                 fold.clock.time if fold.clock else None,
             )
         if fold.ticked and fold.clock is not None:
             with self._crash.around(Step.CLOCK):
                 self._store.insert_clock(fold.partition, fold.clock, fold.clock_offset)
 
-    async def _publish(self, outcomes: Sequence[CommandOutcome]) -> None:
+    async def _publish(self, fold: _Fold) -> None:
         sent = [
             await self._logs.send(OUTCOMES, outcome.customer.encode(), outcome.model_dump_json().encode())
-            for outcome in outcomes
+            for outcome in fold.outcomes
         ]
-        await asyncio.gather(*sent)
+        sent += [
+            await self._logs.send(INVOICES, fold.told[key].customer.encode(), fold.told[key].content())
+            for key in sorted(fold.told)
+        ]
+        await self._logs.all_stored(sent)
+
+
+def _put(fold: _Fold, before: CustomerState, after: CustomerState, cause: Cause, offset: int) -> None:
+    """Keeps a customer's state as of a record, with what is to be announced of it."""
+    assert fold.clock is not None, "nothing is accepted before the first tick"
+    now = fold.clock.time
+    for place, found in enumerate(transitions(before, after, now)):
+        told = Announced(offset, after.customer, place, subscription_event(after.customer, found, cause, offset))
+        fold.told[told.key] = told
+    fold.states[after.customer] = StoredState(announced(after, now), offset)
+    fold.touched.add(after.customer)
+
+
+def _next_moments(state: CustomerState) -> tuple[datetime | None, datetime | None]:
+    """When a tick bills something next, and when time changes a subscription next."""
+    return next_due_at(state), next_transition_at(state)
 
 
 def attach(app: TallyApp, agent: SubscriptionAgent, keeper: LedgerKeeper) -> None:

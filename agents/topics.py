@@ -89,7 +89,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(OUTCOMES, "customer", "billing", "accepted or refused, with the reason"),
     Topic(PERIODS, "customer", "billing", "PeriodClosed"),
     Topic(FINALISATIONS, "none", 1, "the order in which documents became final", broker_time=True),
-    Topic(INVOICES, "customer", "billing", "every transition of an invoice, as CloudEvents"),
+    Topic(INVOICES, "customer", "billing", "transitions of documents and subscriptions, as CloudEvents"),
     Topic(INVOICES_LATEST, "document id", "billing", "the whole document, latest revision", compacted=True),
     Topic(PAYMENT_REQUESTS, "customer", "billing", "what a payment service consumes"),
     Topic(ALERTS, "customer", "billing", "what a notifier consumes"),

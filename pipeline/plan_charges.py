@@ -67,6 +67,7 @@ def _charges(entry: PlanEntry, start: Start, card: RateCard, anchor: datetime) -
         interval=card.interval or entry.plan.interval,
         anchor=anchor,
         grace=entry.plan.grace,
+        late_horizon=entry.plan.late_usage.horizon,
         starts_at=paid_from,
         began_by_change=start.by_change,
         quantity=start.quantities.get(card.id),

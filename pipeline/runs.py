@@ -1,7 +1,7 @@
 """What a tick makes due for a customer: the charges whose periods begin or end, and what changed since it was billed.
 
-A run names what is due; owed now - issued before is computed from its close (`pipeline.run_lines`). Source: rating.md
-§5.
+A customer whose subscriptions have ended has runs for as long as late usage is settled. A run names what is due; owed
+now - issued before is computed from its close (`pipeline.run_lines`). Source: rating.md §5.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from pipeline.charges import Due, billed, next_due, period_of, served_in
 from pipeline.interims import billed_interim, is_asked, open_charges, with_interims
+from pipeline.last_looks import next_look_at
 from schemas.customer_state import BillingRun, CustomerState, DueCharge, DuePeriod, OneOff, Redeemed, Repriced
 from schemas.period import Period
 from schemas.subscription import Charge, Subscription
@@ -44,6 +45,8 @@ def next_due_at(state: CustomerState) -> datetime | None:
                 moments.append(charge.rerates[0].start)
             elif (due := next_due(charge, held.pauses, held.time_zone, renewals_wait=waits)) is not None:
                 moments.append(due.at)
+    if (look := next_look_at(state)) is not None:
+        moments.append(look)
     return min(moments, default=None)
 
 
@@ -63,12 +66,14 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
         after.append(held.model_copy(update={"charges": charges}) if found else held)
     is_interim = bool(periods) and all(due.interim for due in periods)
     periods = [again for due in periods for again in _repriced(due, state.repriced)]
-    one_offs = _one_offs(state, tick, anything=bool(periods) and not is_interim)
-    if not periods and not one_offs:
+    looks_at = next_look_at(state)
+    looks = looks_at is not None and looks_at <= tick.time
+    one_offs = _one_offs(state, tick, anything=looks or (bool(periods) and not is_interim))
+    if not periods and not one_offs and not looks:
         return state.model_copy(update={"subscriptions": tuple(after)}), None
     coupons, left_over = _coupons(state, tick.time)
     if (not periods or is_interim) and all(one.sells for one in one_offs):
-        left_over = state.coupons  # no discount is taken off a sale of credits, and a part of a period uses none up
+        left_over = state.coupons  # what sells credits, bills a part of a period or looks back uses none up
     run = BillingRun(
         customer=state.customer,
         tick=tick,
@@ -81,7 +86,8 @@ def bill(state: CustomerState, tick: Tick) -> tuple[CustomerState, BillingRun | 
         disregarded=state.disregarded,
     )
     rest = tuple(one for one in state.one_offs if one not in one_offs)
-    billed_state = {"subscriptions": tuple(after), "one_offs": rest, "last_run": tick.number, "coupons": left_over}
+    billed_state = {"subscriptions": tuple(after), "one_offs": rest, "last_run": tick.number,
+                    "ran_at": tick.time, "coupons": left_over}  # fmt: skip
     return state.model_copy(update=billed_state), run
 
 

@@ -98,10 +98,14 @@ class CustomerState(BaseModel):
     """Credits that were bought and whose money went back: not usable until they are paid again."""
     last_run: int = 0
     """Number of the tick that billed something last; 0 before the first."""
+    ran_at: Instant | None = None
+    """The time of that tick; None if an earlier version billed it."""
     disregarded: tuple[Disregarded, ...] = ()
     """What earlier runs billed on documents that were rejected."""
     repriced: tuple[Repriced, ...] = ()
     """Periods whose price was wrong when they were billed, the newest correction last."""
+    told_at: Instant | None = None
+    """Up to where transitions of the subscriptions are announced; None if an earlier version made the state."""
 
 
 class DueCharge(BaseModel):

@@ -45,6 +45,8 @@ class Charge(BaseModel):
     interval: Interval
     anchor: Instant
     grace: timedelta
+    late_horizon: timedelta | None = None
+    """How long after its end late usage of it is settled; None if an earlier version made it: only by other runs."""
     starts_at: Instant
     ends_at: Instant | None = None
     began_by_change: bool = False

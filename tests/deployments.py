@@ -7,6 +7,7 @@ through `agents.publisher`, answers come from the stores and the topics themselv
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -22,7 +23,7 @@ from agents.publisher import Publisher, Record
 from agents.settings import Settings
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
-from agents.topics import USAGE_EVENTS
+from agents.topics import INVOICES, USAGE_EVENTS
 from schemas.invoice import Invoice
 from schemas.tick import USAGE, Tick
 from tests.nursery import ROOT, nursery
@@ -198,6 +199,12 @@ class Deployment:
         for partition, (begin, end) in enumerate(zip(begins, ends, strict=True)):
             found += await self.logs.read(topic, partition, begin, end)
         return found
+
+    async def announced(self, of: str = "") -> list[dict[str, Any]]:
+        """The CloudEvents of billing.invoices, partition by partition; those `of` a noun, or of all documents."""
+        found: list[dict[str, Any]] = [json.loads(record.value or b"") for record in await self.records(INVOICES)]
+        subscriptions = [each for each in found if each["type"].startswith("tally.subscription.")]
+        return subscriptions if of == "subscription" else [each for each in found if each not in subscriptions]
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> Sequence[tuple[Any, ...]]:
         """Rows of a query. Blocks: it is a test that waits, not a worker."""

@@ -51,9 +51,10 @@ class SimulationStore:
         self._db = connection
 
     def next_due(self, until: datetime) -> datetime | None:
-        """The earliest moment at which something is due, up to an end; None if nothing is."""
+        """The earliest moment at which something is due or changes, up to an end; None if nothing is."""
         rows = self._db.tuples(
-            "SELECT count(), min(next_due_at) FROM customers FINAL WHERE next_due_at <= {until:DateTime64(3, 'UTC')}",
+            "SELECT count(), min(moment) FROM (SELECT arrayJoin([next_due_at, next_change_at]) AS moment "
+            "FROM customers FINAL) WHERE moment <= {until:DateTime64(3, 'UTC')}",
             {"until": until},
         )
         return rows[0][1] if rows[0][0] else None

@@ -61,6 +61,7 @@ TABLES: Mapping[str, tuple[str, str]] = {
                      "k_offset < {attributions:UInt64}"),
     "ticks": ("number, time, clock, vector, k_offset", "number <= {tick:UInt64}"),
     "command_outcomes": ("outcome", "k_offset < {commands:Array(UInt64)}[k_partition + 1]"),
+    "subscription_events": ("event", "k_offset < {commands:Array(UInt64)}[k_partition + 1]"),
     "billing_runs": ("customer, tick, revision, run", BY_TICK),
     "closes": ("customer, tick, revision, record", BY_TICK),
     "period_usage": (

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.rating import Usage
 from pipeline.run_lines import RunLine, RunLines, due_charges, plan_of, run_lines
 from pipeline.runs import bill
+from pipeline.subscription_events import Transition, announced, transitions
 from pipeline.subscriptions import decide
 from schemas.catalogue_entry import Catalogue, CouponEntry, MeterEntry, PlanEntry, catalogue_of
 from schemas.command import COMMAND_RECORD, TickCopy
@@ -68,6 +69,8 @@ class Billing:
     documents: list[tuple[datetime, RunLines]] = field(default_factory=list)
     issued: list[IssuedLine] = field(default_factory=list)
     closes: list[tuple[PeriodClosed, tuple[RunLines, ...]]] = field(default_factory=list)
+    told: list[Transition] = field(default_factory=list)
+    """What was announced of the subscriptions."""
     number: int = 0
 
     def __post_init__(self) -> None:
@@ -99,8 +102,13 @@ class Billing:
         decision = decide(before, record, self.clock, self.catalogue)
         if decision.refusal:
             assert decision.state is before
-        self.state = decision.state
-        return decision.refusal
+            return decision.refusal
+        self._put(decision.state)
+        return ""
+
+    def _put(self, state: CustomerState) -> None:
+        self.told += transitions(self.state, state, self.now)
+        self.state = announced(state, self.now)
 
     def do(self, command: str, **fields: Any) -> None:
         """Hands a command in that is accepted."""
@@ -111,7 +119,8 @@ class Billing:
         """Moves time; (charge, from, amount) of the lines of the run, credits negative."""
         self.now = at(moment)
         self.number += 1
-        self.state, run = bill(self.state, self.clock)
+        state, run = bill(self.state, self.clock)
+        self._put(state)
         if run is None:
             return []
         self.runs.append(run)

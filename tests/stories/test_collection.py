@@ -100,7 +100,7 @@ async def test_an_invoice_is_paid_when_it_is_due_and_told_once(deployment: Deplo
     notices = "SELECT count() FROM notices WHERE toString(key) IN (SELECT key FROM sent_records)"
     await deployment.until(lambda: deployment.rows(notices)[0][0] >= 2, "both notices are sent")
     assert sorted(await kinds(deployment, "billing.alerts", "kind")) == ["paid", "past_due"]
-    events = [kind.split(".")[2] for kind in await kinds(deployment, "billing.invoices", "type")]
+    events = [each["type"].split(".")[2] for each in await deployment.announced()]
     assert events[0] == "finalized"
     assert events[-2:] == ["payment_received", "paid"]
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.services
 
 INGEST_CHAINS = (INGESTION,)
 BILLING_CHAINS = (
-    (Step.TICKS, Step.COPIES, Step.OUTCOMES, Step.RUNS, Step.STATES, Step.CLOCK, Step.ANSWERS),
+    (Step.TICKS, Step.COPIES, Step.OUTCOMES, Step.TOLD, Step.RUNS, Step.STATES, Step.CLOCK, Step.ANSWERS),
     (Step.LATE, Step.FREEZE, Step.CLOSE, Step.CLOSED),
     (Step.RATE, Step.RATED, Step.FINALISE, Step.FINALISED),
     (Step.NUMBER, Step.PUBLISH),
@@ -110,9 +110,13 @@ def subscribe(customer: str, plan: str, request_id: str) -> Subscribe:
 
 async def check_outputs(deployment: Deployment) -> None:
     """Topics may hold a record twice, with the same bytes; never two that differ."""
-    for topic, distinct in (("billing.periods", 3), ("billing.invoices", 3), ("billing.invoices-latest", 3)):
+    for topic, distinct in (("billing.periods", 3), ("billing.invoices", 6), ("billing.invoices-latest", 3)):
         records = {(record.key, record.value) for record in await deployment.records(topic)}
         assert len(records) == distinct, topic
+    subscriptions = {each["id"]: each for each in await deployment.announced("subscription")}
+    assert sorted((each["subject"], each["type"]) for each in subscriptions.values()) == [
+        (customer, "tally.subscription.created.v1") for customer in sorted(october.PLANS)
+    ]
     documents = [json.loads(record.value or b"") for record in await deployment.records("billing.finalisations")]
     assert len({document["document_id"] for document in documents}) == 3
     answers = {record.value or b"" for record in await deployment.records("billing.command-outcomes")}

@@ -112,11 +112,15 @@ async def test_a_trial_becomes_active_is_upgraded_in_mid_month_and_cancelled(
                 ("invoice", "3.6"), ("credit_note", "55.8"))  # fmt: skip
     assert (await tally.json("subscriptions", "acme"))[0]["status"] == "canceled"
 
-    # Billed = rated: 17 - 12 + 24 + 62 - 46.50 of fees, 0 + 2 + 5 + 3 of usage; and nothing comes after.
+    # What was used and told late finds its bill after the end: two calls at 0.05 with the next boundary of the grid.
+    await deployment.publish(events("acme/k2", "2027-02-05 00:00", 2))
+    await bills("2027-03-01T01:00:00Z", [("use", 2, "0.1")], ("invoice", "0.12"))
+
+    # Billed = rated: 17 - 12 + 24 + 62 - 46.50 of fees, 0 + 2 + 5 + 3.10 of usage; and nothing comes after.
     await tick("2027-06-01T00:00:00Z")
     assert [tuple(row) for row in deployment.rows(
         "SELECT charge, toString(sum(amount)) FROM run_lines FINAL GROUP BY charge ORDER BY charge"
-    )] == [("fee", "44.5"), ("use", "10")]  # fmt: skip
+    )] == [("fee", "44.5"), ("use", "10.1")]  # fmt: skip
     mine = ("subscribe", "change", "cancel", "pause", "set_customer")  # the others are dunning's
     rows = await tally.json("audit")
     audit = [(row["command"], row["accepted"], row["reason"]) for row in rows if row["command"] in mine]
@@ -124,6 +128,13 @@ async def test_a_trial_becomes_active_is_upgraded_in_mid_month_and_cancelled(
         ("cancel", True, "leaves"), ("cancel", False, ""), ("change", True, "upgrade"), ("pause", False, "too early"),
         ("subscribe", True, "from the command line"), ("subscribe", True, "from the command line"),
         ("set_customer", True, "from the command line"),
+    ]  # fmt: skip
+    told = await deployment.announced("subscription")
+    announced = [(each["type"].split(".")[2], each["time"], each["data"]["status"]) for each in told]
+    announced = [each for each in announced if each[0] != "past_due"]  # what dunning does of the unpaid invoices
+    assert announced == [
+        ("created", "2027-01-01T00:00:00Z", "trialing"), ("active", "2027-01-15T00:00:00Z", "active"),
+        ("changed", "2027-01-20T00:00:00Z", "active"), ("canceled", "2027-02-08T00:00:00Z", "canceled"),
     ]  # fmt: skip
     await tally.said("replay", "--all", "--check")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from schemas.invoice import Invoice
@@ -26,7 +24,7 @@ async def test_a_month_of_usage_becomes_the_invoices_computed_by_hand(deployment
         ("1", "0.25"),
     ]
     # What consumers read is what is stored: one event per invoice, and the latest document under its id.
-    published = [json.loads(record.value or b"") for record in await deployment.records("billing.invoices")]
+    published = await deployment.announced()
     assert {each["type"] for each in published} == {"tally.invoice.finalized.v1"}
     by_number = sorted((Invoice.model_validate(each["data"]) for each in published), key=lambda each: each.number or "")
     assert tuple(by_number) == invoices
