@@ -55,7 +55,7 @@ def test_a_subscription_without_meters_is_not_looked_at() -> None:
 
 def test_a_look_uses_no_coupon_up() -> None:
     life = ended()
-    coupon = Redeemed(id="c", discount=Discount(type="percentage", value=Decimal(10)), left=2)
+    coupon = Redeemed(id="c", discount=Discount(id="ten", type="percentage", value=Decimal(10)), left=2)
     life.state = life.state.model_copy(update={"coupons": (coupon,)})
     assert life.tick("2027-02-01 06:00") == []
     assert life.state.coupons == (coupon,)
