@@ -56,13 +56,17 @@ def issued_note(
         return _settled(draft.model_copy(update={"status": "issued"}), None, (), run, set_off)
     if invoice.status not in FINAL or invoice.status == "voided":
         return None
+    note = taking_back(draft, invoice, earlier)
+    return None if note is None else _settled(note, invoice, earlier, run, set_off)
+
+
+def taking_back(draft: CreditNote, invoice: Invoice, earlier: Sequence[CreditNote]) -> CreditNote | None:
+    """A draft with what is left of its lines, discount and tax by cumulative rounding; None if nothing is left."""
     gross = _left(draft, invoice, earlier)
     if not gross:
         return None
-    before = [amounts_of(note) for note in earlier]
-    made = credit_note(creditable(invoice), before, gross)
-    note = _with_amounts(draft, made).model_copy(update={"status": "issued", "invoice_number": invoice.number})
-    return _settled(note, invoice, earlier, run, set_off)
+    made = credit_note(creditable(invoice), [amounts_of(note) for note in earlier], gross)
+    return _with_amounts(draft, made).model_copy(update={"status": "issued", "invoice_number": invoice.number})
 
 
 def void_note(invoice: Invoice, earlier: Sequence[CreditNote], action: DocumentAction) -> CreditNote:

@@ -11,6 +11,7 @@ from agents.cli.options import AsJson
 if TYPE_CHECKING:
     from agents.cli.replaying import Verdict
     from agents.settings import Settings
+    from agents.store.looks import LookStore
 
 
 def register(app: typer.Typer) -> None:
@@ -51,8 +52,6 @@ async def _replay(
 
     screen = Screen(json_only=as_json)
     async with reading(settings) as readers:
-        from agents.cli.invoices import the_invoice
-
         replayer = Replayer(readers.billing, readers.documents, readers.lines, readers.looks, readers.catalogue)
         span = span_of(period, "--period") if period else None
         if span is not None and names:
@@ -60,9 +59,7 @@ async def _replay(
         if everything or span is not None:
             verdicts = await replayer.replay(None, span)
         else:
-            verdicts = await replayer.replay(
-                [the_invoice(readers.looks, name).invoice.basis.close_id for name in names or [""]]
-            )
+            verdicts = await replayer.replay([_close_of(readers.looks, name) for name in names or [""]])
     different = [verdict for verdict in verdicts if not verdict.identical]
     if as_json:
         screen.document({"identical": not different, "verdicts": [_described(verdict) for verdict in verdicts]})
@@ -80,6 +77,16 @@ async def _replay(
     for note in sorted({verdict.note for verdict in verdicts if verdict.note}):
         screen.say(f"{sum(verdict.note == note for verdict in verdicts):,} closes: {note}")
     screen.say(f"{closes:,} closes and {len(verdicts) - closes:,} documents computed again: identical bytes.")
+
+
+def _close_of(looks: LookStore, name: str) -> str:
+    """The close of the document that a name means; a credit note is named by its number or its id."""
+    from agents.cli.invoices import the_invoice
+
+    rows = looks.find_documents(name) if name else []
+    if len(rows) == 1:
+        return str(rows[0]["close_id"])
+    return the_invoice(looks, name).invoice.basis.close_id
 
 
 def _described(verdict: Verdict) -> dict[str, object]:

@@ -14,20 +14,23 @@ from itertools import groupby
 from typing import Any
 
 from agents.catalogue import CatalogueLog
+from agents.cli.replaying_notes import NoteReplay
 from agents.freezing import Frozen, freeze, usage_of
 from agents.invoicer import terms_of
 from agents.late_usage import looking_back
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
 from agents.store.frozen_usage import usage_by_meter
-from agents.store.looks import Gone, LookStore, StoredClose, StoredInvoice
+from agents.store.looks import Gone, LookStore, StoredClose, StoredInvoice, StoredNote
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
-from pipeline.books import as_entered
+from pipeline.books import Document, as_entered
 from pipeline.engines import engine_of
 from pipeline.invoicing import Terms
+from pipeline.run_lines import RunLines
 from pipeline.whatif import last_closed, moved, with_candidate
 from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
+from schemas.credit_note import CreditNote
 from schemas.customer_state import BillingRun, PeriodClosed
 from schemas.identity import canonical_json
 from schemas.invoice import Invoice
@@ -38,6 +41,8 @@ KEY = ("subscription", "meter", "meter_version", "period_start", "period_end", "
        "window_start", "first_at", "k_offset", "k_partition")  # fmt: skip
 VALUES = ("events", "invalid", "value", "fingerprint")
 ABSENT = object()
+Made = tuple[PeriodClosed, tuple[RunLines, ...], tuple[Invoice, ...]]
+"""A close computed again, with its lines and its invoices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +101,31 @@ class Replayer:
         interims = await asyncio.to_thread(self._documents.interims, [found.closed for found in frozen])
         stored = _by_close(await asyncio.to_thread(self._looks.documents_of, ids))
         verdicts: list[Verdict] = []
+        made_of: list[Made] = []
         gone = await asyncio.to_thread(self._looks.gone)
         for close, again in zip(closes, frozen, strict=True):
             close_id, customer = again.closed.close_id, again.closed.customer
             found, note = as_kept(close, again, rows[close_id], gone)
             differences = (*_record_differences(close.record, found), *_row_differences(rows[close_id], found))
             verdicts.append(Verdict("close", close_id, customer, tick.number, tuple(differences), note))
-            drafts = drafts_of(found, catalogue, issued.get(close_id, ()), terms_of(found.closed, used, interims))
+            lines = lines_of(found, catalogue, issued.get(close_id, ()))
+            terms = terms_of(found.closed, used, interims)
+            drafts = engine_of(tick).invoices(found.closed, lines, catalogue, terms)
             verdicts += _documents(drafts, stored.get(close_id, ()))
+            made_of.append((found.closed, lines, drafts))
+        verdicts += await asyncio.to_thread(self._notes, made_of, catalogue)
         return verdicts
+
+    def _notes(self, made_of: Sequence[Made], catalogue: Catalogue) -> list[Verdict]:
+        """A verdict per credit note of closes of one tick."""
+        giving = [closed for closed, lines, _ in made_of if any(run.credits for run in lines)]
+        billed = self._documents.billed_lines(giving)
+        replay = NoteReplay(self._looks, self._documents, [closed.close_id for closed, _, _ in made_of])
+        found: list[Verdict] = []
+        for closed, lines, drafts in made_of:
+            made = engine_of(closed.tick).notes(closed, lines, catalogue, drafts, billed.get(closed.customer, ()))
+            found += [_note(*each) for each in replay.of(closed.close_id, made)]
+        return found
 
     async def shadow(
         self, candidate: PlanEntry, meters: Sequence[MeterEntry], plans: frozenset[str], span: Period | None
@@ -145,10 +166,15 @@ def drafts_of(
 
     Without `terms` with its coupons, but without its credits: what was drawn of them depends on documents before it.
     """
-    rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
+    lines = lines_of(frozen, catalogue, issued)
     engine = engine_of(frozen.closed.tick)
-    lines = engine.lines(frozen.closed, usage_by_meter(rows), catalogue, issued)
     return engine.invoices(frozen.closed, lines, catalogue, terms or Terms(discounts=frozen.closed.discounts))
+
+
+def lines_of(frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine] = ()) -> tuple[RunLines, ...]:
+    """The lines of a close, from usage that was just computed and the lines issued before it."""
+    rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
+    return engine_of(frozen.closed.tick).lines(frozen.closed, usage_by_meter(rows), catalogue, issued)
 
 
 def as_kept(close: StoredClose, again: Frozen, rows: Sequence[dict[str, Any]], gone: Gone) -> tuple[Frozen, str]:
@@ -216,7 +242,18 @@ def _document(stored: StoredInvoice | None, again: Invoice | None) -> Verdict:
     return Verdict(known.kind, name, known.customer, known.basis.tick, tuple(_byte_differences(stored, replayed)))
 
 
-def _byte_differences(stored: StoredInvoice, replayed: Invoice) -> Iterator[str]:
+def _note(stored: StoredNote | None, again: CreditNote | None, unsettled: str) -> Verdict:
+    known = stored.note if stored is not None else again
+    assert known is not None
+    name = known.number or f"draft {known.id}"
+    if stored is None or again is None:
+        missing = "is not stored" if stored is None else "does not follow from its close"
+        return Verdict(known.kind, name, known.customer, known.basis.tick, (missing,))
+    differences = (*_byte_differences(stored, again), *([unsettled] if unsettled else []))
+    return Verdict(known.kind, name, known.customer, known.basis.tick, differences)
+
+
+def _byte_differences(stored: StoredInvoice | StoredNote, replayed: Document) -> Iterator[str]:
     yield from text_differences(stored.document, canonical_json(replayed.model_dump(mode="json")).decode())
     if replayed.sha256() != stored.sha256:
         yield f"sha256: stored {stored.sha256}, replayed {replayed.sha256()}"

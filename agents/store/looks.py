@@ -11,6 +11,7 @@ from typing import Any
 from agents.store.connection import Connection, query_text
 from pipeline.meter_sql import meter_sql
 from schemas.catalogue_entry import MeterEntry
+from schemas.credit_note import CreditNote
 from schemas.customer_state import BillingRun, CustomerState
 from schemas.invoice import Invoice
 from schemas.period import Period
@@ -35,6 +36,19 @@ class StoredInvoice:
     def invoice(self) -> Invoice:
         """The document as a model."""
         return Invoice.model_validate_json(self.document)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNote:
+    """A credit note as it was stored."""
+
+    document: str
+    sha256: str
+
+    @property
+    def note(self) -> CreditNote:
+        """The document as a model."""
+        return CreditNote.model_validate_json(self.document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,24 @@ class LookStore:
     def documents_of(self, close_ids: Sequence[str]) -> tuple[StoredInvoice, ...]:
         """The documents of closes."""
         return self.documents("close_id IN {ids:Array(UUID)}", {"ids": list(close_ids)})
+
+    def notes_of(self, close_ids: Sequence[str]) -> tuple[StoredNote, ...]:
+        """The credit notes of closes, in order of number; bookings of voids stand with the close of their invoice."""
+        rows = self._db.tuples(
+            "SELECT document, content_sha256 FROM invoices FINAL WHERE kind = 'credit_note' "
+            "AND close_id IN {ids:Array(UUID)} ORDER BY number, document_id",
+            {"ids": list(close_ids)},
+        )
+        return tuple(StoredNote(*row) for row in rows)
+
+    def notes_on(self, invoices: Sequence[str]) -> tuple[CreditNote, ...]:
+        """The issued credit notes that correct invoices."""
+        rows = self._db.tuples(
+            "SELECT document FROM invoices FINAL WHERE kind = 'credit_note' AND status = 'issued' "
+            "AND corrects IN {ids:Array(String)}",
+            {"ids": list(invoices)},
+        )
+        return tuple(CreditNote.model_validate_json(row[0]) for row in rows)
 
     def find_invoice(self, name: str) -> tuple[StoredInvoice, ...]:
         """The document that a number, a customer (its latest) or the beginning of an id names; the latest for ''.
