@@ -113,9 +113,11 @@ def create_billing_app(settings: Settings) -> TallyApp:
     ticker.attach(app, Forwarder(logs, billing_store(), ticks, app.crash_point), ticks, clock)
     attributions.attach(app, Attributor(billing_store(), subjects), subjects)
     actions = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
-    told = SubscriptionEventStore(Connection(settings))
+    announced = SubscriptionEventStore(Connection(settings))
     subscriptions.attach(
-        app, SubscriptionAgent(logs, billing_store(), actions, told, commands, catalogue, app.crash_point), commands
+        app,
+        SubscriptionAgent(logs, billing_store(), actions, announced, commands, catalogue, app.crash_point),
+        commands,
     )
     closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue, app.crash_point)
     period_closer.attach(app, closer)

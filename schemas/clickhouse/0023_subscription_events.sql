@@ -1,4 +1,4 @@
--- 0022_subscription_events: what is announced of subscriptions, and when time changes one next.
+-- 0023_subscription_events: what is announced of subscriptions, and when time changes one next.
 
 -- Kept with the position that led to it, so that a repetition has the same bytes after the state has moved on.
 CREATE TABLE subscription_events (
