@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from schemas.quantity import ZERO
@@ -21,7 +21,7 @@ from schemas.reservation import AnyReservationRecord, BalanceRead, Release, Rese
 STALE_MS = 60_000
 """A balance that was read longer ago says too little to grant anything."""
 REMEMBERED_MS = 2 * 3600 * 1000
-"""How long a granted id is known: asked for again within that time, it is the same reservation."""
+"""How long a granted id is known: asked for again within that time, it is the same reservation, or an ended one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,11 @@ class Holdings:
     def _reserve(self, asked: Reserve, at_ms: int) -> Verdict:
         known = self.granted.get(asked.id)
         if known is not None:
-            return known[1]
+            held = self.held.get(asked.id)
+            if held is not None and at_ms < held.ends_at_ms:
+                return known[1]
+            # It was settled, released or has expired: whoever is told so now must not use it.
+            return replace(known[1], granted=False, reason="ended", balance=self.left)
         expires_at_ms = at_ms + asked.expires_in_s * 1000
         reason = self._refusal(asked, at_ms)
         if reason:

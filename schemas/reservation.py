@@ -78,7 +78,7 @@ class ReservationAnswer(BaseModel):
     id: str
     granted: bool
     reason: str
-    """Why it was refused: `limit`, `no balance`, `stale balance`; of a granted one empty, or `over a soft limit`."""
+    """Why it was refused: `limit`, `ended`, `no balance`, `stale balance`; if granted empty, or `over a soft limit`."""
     amount: Quantity
     expires_at_ms: int
     """Milliseconds since 1970, by the broker."""

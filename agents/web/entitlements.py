@@ -103,6 +103,11 @@ async def _reserve(entitlements: Entitlements, customer: str, meter: str, body: 
         id=verdict.id, granted=verdict.granted, reason=verdict.reason, amount=verdict.amount,
         expires_at_ms=verdict.expires_at_ms, balance=verdict.balance, partition=partition, offset=offset,
     )  # fmt: skip
+    if verdict.reason == "ended":
+        raise Problem(
+            HTTPStatus.CONFLICT, "reservation-ended", f"{verdict.id!r} was settled, released, or has expired",
+            **told.model_dump(mode="json"),
+        )  # fmt: skip
     if not verdict.granted and verdict.reason != "limit":
         raise _come_again(f"no verdict: {verdict.reason}; ask again")
     if not verdict.granted:

@@ -63,6 +63,7 @@ _TITLES = {
     "no-entitlement": "The customer has no such entitlement",
     "not-a-reservation": "The request does not ask for a reservation",
     "limit-reached": "The limit does not leave so much",
+    "reservation-ended": "The reservation has ended; ask for another one",
 }
 
 

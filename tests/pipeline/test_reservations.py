@@ -60,8 +60,18 @@ def test_the_same_id_is_the_same_reservation_and_a_refused_one_may_be_asked_for_
     assert asked(holdings, reserve("b", 1)) == (False, "limit")
     holdings.take(balance(100, (5,), settled=("a",), limit=200), 10)
     assert asked(holdings, reserve("b", 1)) == (True, "")
-    assert asked(holdings, reserve("a", 100), 20) == (True, "")  # settled long ago, and known
+    assert asked(holdings, reserve("a", 100), 20) == (False, "ended")  # settled, and known
     assert holdings.reserved == 1
+
+
+def test_an_id_that_has_expired_or_was_released_is_not_granted_again() -> None:
+    holdings = read()
+    assert asked(holdings, reserve("a", 10, expires_in_s=2), 0) == (True, "")
+    assert asked(holdings, reserve("a", 10, expires_in_s=2), 1999) == (True, "")
+    assert asked(holdings, reserve("a", 10, expires_in_s=2), 2000) == (False, "ended")
+    holdings.take(reserve("b", 10), 0)
+    holdings.take(Release(**WHO, id="b"), 1)
+    assert asked(holdings, reserve("b", 10), 2) == (False, "ended")
 
 
 def test_a_granted_id_is_forgotten_after_two_hours() -> None:

@@ -69,9 +69,9 @@ class Callers:
         calls = 0
         while not until.is_set():
             calls += 1
-            name = f"{number}-{calls}"
-            if await self._reserve(draw, name):
-                if draw.random() < 0.15:
+            name, dies = f"{number}-{calls}", draw.random() < 0.15
+            if await self._reserve(draw, name, expires_in_s=2 if dies else 300):
+                if dies:
                     self.abandoned.append(name)
                 else:
                     await self._use(draw, name)
@@ -80,12 +80,13 @@ class Callers:
             else:
                 await asyncio.sleep(0.3)
 
-    async def _reserve(self, draw: random.Random, name: str) -> bool:
+    async def _reserve(self, draw: random.Random, name: str, *, expires_in_s: int) -> bool:
         """Asks again, with the same id, where a server dies under the question."""
         while True:
             try:
                 http = draw.choice(self.servers)
-                answer = await http.post(f"{PATH}/reservations", json={"id": name, "amount": PART, "expires_in_s": 3})
+                asked = {"id": name, "amount": PART, "expires_in_s": expires_in_s}
+                answer = await http.post(f"{PATH}/reservations", json=asked)
             except httpx.TransportError:
                 await asyncio.sleep(0.05)
                 continue
