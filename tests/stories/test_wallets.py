@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agents.crash_points import Step
 from agents.settings import Settings
 from agents.store.credits import CreditStore
 from agents.store.ledger_looks import LedgerLooks
@@ -158,7 +159,10 @@ async def said(tally: Tally) -> None:
 
 
 async def a_rebuild_buys_nothing(deployment: Deployment, settings: Settings, folder: Path) -> None:
-    """Another database over the same topics: the same wallets, and nobody is asked for money again."""
+    """Another database over the same topics: the same wallets, and nobody is asked for money again.
+
+    Its first worker is killed when entries are stored and the documents that they belong to are not.
+    """
     for worker in deployment.workers:
         worker.stop()
     before = {topic: await deployment.logs.end_offsets(topic) for topic in OUTPUTS}
@@ -166,7 +170,10 @@ async def a_rebuild_buys_nothing(deployment: Deployment, settings: Settings, fol
     rows = "SELECT customer, k_offset, place, record FROM credit_entries FINAL ORDER BY customer, k_offset, place"
     original = deployment.rows(rows)
     async with Rebuilt(settings, folder) as other:
-        other.line()
+        other.worker("ingest")
+        dying = other.worker("billing", crash_at=f"{Step.FINAL}:before:2", instance="billing")
+        await other.until(lambda: dying.exit_code, "a worker dies between a wallet and its documents")
+        other.worker("billing", instance="billing")
         await other.until(lambda: other.rows(rows) == original, "the wallets are there again")
         await asyncio.sleep(1)  # time enough for a collector that would ask again
         assert other.rows(rows) == original
