@@ -90,6 +90,7 @@ async def test_a_rebuild_beside_running_workers_publishes_nothing_and_a_backup_c
         "corrections",
         "retractions",
         "erasures",
+        "credit_entries",
     }
     caught_up = await answer(deployment, "rebuild", "--into", backup, "--catch-up")
     assert caught_up["equal"]
