@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
@@ -92,12 +93,13 @@ class Collector:
         self._requests = Outbox(settings, logs, PAYMENT_REQUESTS)
         self._notices = Outbox(settings, logs, ALERTS)
         self._asked: set[str] = set()
-        self._seen = 0
+        self._ticks: dict[datetime, Tick] = {}
+        """The first tick at or after a moment: many steps are due at the same one."""
 
     async def take_over(self) -> None:
         """Begins anew: another worker may have gone further."""
         self._asked.clear()
-        self._seen = 0
+        self._ticks.clear()
         await self._requests.close()
         await self._notices.close()
 
@@ -113,19 +115,22 @@ class Collector:
     async def _step(self, tick: Tick) -> None:
         """Asks the books for each step that is due; they decide, and take each once."""
         due = await asyncio.to_thread(self._money.due_steps, tick.time)
-        for step in due:
-            action = await asyncio.to_thread(self._action, step)
-            if action is None or action.request_id in self._asked:
-                continue
+        actions = await asyncio.to_thread(lambda: [self._action(step) for step in due])
+        new = [action for action in actions if action is not None and action.request_id not in self._asked]
+        sent = []
+        for action in new:
             with self._crash.around(Step.DUN):
-                await self._logs.append(FINALISATIONS, None, action.model_dump_json().encode())
-            self._asked.add(action.request_id)
+                sent.append(await self._logs.send(FINALISATIONS, None, action.model_dump_json().encode()))
+        await self._logs.all_stored(sent)
+        self._asked |= {action.request_id for action in new}
 
     def _action(self, step: DueStep) -> DocumentAction | None:
         """The step as a record: a function of the receivable and of the first tick at which it is due."""
-        tick = self._billing.tick_at(step.due_at)
-        if tick is None:
-            return None
+        if step.due_at not in self._ticks:
+            if (found := self._billing.tick_at(step.due_at)) is None:
+                return None
+            self._ticks[step.due_at] = found
+        tick = self._ticks[step.due_at]
         held = step.receivable
         attempt = len(held.attempts) + 1 if step.action == "collect" else None
         return DocumentAction(
@@ -143,18 +148,20 @@ class Collector:
         )
 
     async def _send(self, outbox: Outbox, table: str, step: Step) -> None:
-        waiting = await asyncio.to_thread(self._money.waiting, table, SENT_AT_ONCE)
-        if waiting:
+        while waiting := await asyncio.to_thread(self._money.waiting, table, SENT_AT_ONCE):
             with self._crash.around(step):
                 await outbox.send(waiting)
             await asyncio.to_thread(self._money.mark_sent, [record.key for record in waiting])
 
     async def _carry(self) -> None:
         """Commands that follow for subscriptions; those that have an outcome are in the log."""
-        for command in await asyncio.to_thread(self._money.waiting, "collection_commands", SENT_AT_ONCE):
-            with self._crash.around(Step.CARRY):
-                await self._logs.append(COMMANDS, command.customer.encode(), command.value.encode())
-            await asyncio.to_thread(self._money.mark_sent, [command.key])
+        while waiting := await asyncio.to_thread(self._money.waiting, "collection_commands", SENT_AT_ONCE):
+            sent = []
+            for command in waiting:
+                with self._crash.around(Step.CARRY):
+                    sent.append(await self._logs.send(COMMANDS, command.customer.encode(), command.value.encode()))
+            await self._logs.all_stored(sent)
+            await asyncio.to_thread(self._money.mark_sent, [command.key for command in waiting])
 
 
 def attach(app: TallyApp, collector: Collector) -> None:

@@ -26,12 +26,11 @@ from agents.store.money import MoneyStore
 from agents.topics import CATALOGUE, COMMANDS, FINALISATIONS, INVOICES, INVOICES_LATEST, OUTCOMES
 from pipeline.books import Change, Document, DraftMissing, Entered
 from pipeline.collection_effects import effects_of
-from pipeline.document_events import commands_of, events_of
+from pipeline.document_events import Written, commands_of, event_texts, written
 from pipeline.revenue import booked_revenue, revenue_lines
 from pipeline.wallet_steps import due
 from schemas.command import CommandOutcome, SettleTopUp, TopUp
 from schemas.document_log import DOCUMENT_RECORD, CreditAction, DocumentAction, Finalisation, LogRecord
-from schemas.identity import canonical_json
 from schemas.invoice import Invoice
 from schemas.revenue import RevenueLine
 
@@ -153,9 +152,9 @@ class Finaliser:
         if not records:
             return 0
         entered = await asyncio.to_thread(self._enter, records)
-        await self._publish([change for _, found in entered for change in found.changes])
+        latest = await self._publish([change for _, found in entered for change in found.changes])
         await self._ask([command for _, found in entered for command in found.commands])
-        await self._store(entered)
+        await self._store(entered, latest)
         if entered:
             self._entered = entered[-1][0][0] + 1
         return len(entered)
@@ -176,20 +175,26 @@ class Finaliser:
                 break
         return entered
 
-    async def _publish(self, changes: Sequence[Change]) -> None:
-        """Per change the events, the document, what the customer's state must know: the same bytes at each try."""
+    async def _publish(self, changes: Sequence[Change]) -> dict[str, tuple[Change, Written]]:
+        """Per change the events, the document, what the customer's state must know: the same bytes at each try.
+
+        Document -> the last change of it, and what was written of it.
+        """
         sent: list[Awaitable[object]] = []
+        latest: dict[str, tuple[Change, Written]] = {}
         for change in changes:
             document = change.document
             key = document.customer.encode()
             with self._crash.around(Step.PUBLISH):
-                for event in events_of(change):
-                    sent.append(await self._logs.send(INVOICES, key, canonical_json(event.model_dump(mode="json"))))
-                content = canonical_json(document.model_dump(mode="json"))
-                sent.append(await self._logs.send(INVOICES_LATEST, document.id.encode(), content))
+                made = written(document)
+                latest[document.id] = (change, made)
+                for event in event_texts(change, made):
+                    sent.append(await self._logs.send(INVOICES, key, event))
+                sent.append(await self._logs.send(INVOICES_LATEST, document.id.encode(), made.text))
                 for command in commands_of(change):
                     sent.append(await self._logs.send(COMMANDS, key, command.model_dump_json().encode()))
         await self._logs.all_stored(sent)
+        return latest
 
     async def _ask(self, commands: Sequence[TopUp | SettleTopUp]) -> None:
         """Commands that follow from what happened to a wallet; asked for twice they are one."""
@@ -201,7 +206,9 @@ class Finaliser:
                 )
         await self._logs.all_stored(sent)
 
-    async def _store(self, entered: Sequence[tuple[Record, Entered]]) -> None:
+    async def _store(
+        self, entered: Sequence[tuple[Record, Entered]], latest: Mapping[str, tuple[Change, Written]]
+    ) -> None:
         outcomes = [_outcome(record, found) for (_, record), found in entered if isinstance(record, DocumentAction)]
         if outcomes:
             with self._crash.around(Step.DECIDED):
@@ -214,8 +221,6 @@ class Finaliser:
             if change.transitions[0] in ("finalized", "issued")
         ]
         changes = [change for _, found in entered for change in found.changes]
-        latest: dict[str, Document] = {change.document.id: change.document for change in changes}
-        receivables = {change.document.id: change.receivable for change in changes if change.receivable is not None}
         await asyncio.to_thread(self._documents.insert_numbers, numbered)
         with self._crash.around(Step.BOOKED):
             await asyncio.to_thread(self._money.insert_transactions, [
@@ -232,7 +237,10 @@ class Finaliser:
                 for (offset, _), found in entered
             ])  # fmt: skip
         with self._crash.around(Step.FINAL):
-            await asyncio.to_thread(self._documents.insert_documents, list(latest.values()), receivables)
+            await asyncio.to_thread(self._documents.insert_lines, [document for document, _ in numbered])
+            await asyncio.to_thread(self._documents.insert_documents, [
+                (change.document, made, change.receivable) for change, made in latest.values()
+            ])  # fmt: skip
 
     async def _revenue(self, changes: Sequence[Change]) -> list[RevenueLine]:
         """What documents that became final booked as revenue, over the days in which it is earned."""

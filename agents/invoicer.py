@@ -106,7 +106,7 @@ class Invoicer:
         with self._crash.around(Step.RATE):
             lines = [(closed, [line for run in found for line in run.all]) for closed, found in runs]
             await asyncio.to_thread(self._lines.insert, lines)
-            await asyncio.to_thread(self._documents.insert_documents, drafts)
+            await asyncio.to_thread(self._documents.insert_drafts, drafts)
         with self._crash.around(Step.RATED):
             done = [(closed, documents[closed.close_id]) for closed, _ in runs]
             await asyncio.to_thread(self._lines.mark_rated, done)

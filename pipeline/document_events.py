@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.books import Change, Document
 from schemas.command import BillAgain, BilledPart, RestoreCredit, SettleTopUp
 from schemas.credit_note import CreditNote, CreditNoteEvent, GrantShare
-from schemas.identity import derived_id
-from schemas.invoice import Invoice, InvoiceEvent
+from schemas.identity import canonical_members, canonical_object, derived_id
+from schemas.invoice import STANDING, Invoice, InvoiceEvent
 
 ACTOR = "tally"
 ONCE = ("finalized", "issued", "voided", "rejected")
 """Transitions that a document has once; others are told apart by the revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document as it is published and stored, and the hash of its billed content; made once per change."""
+
+    text: bytes
+    sha256: str
+
+
+def written(document: Document) -> Written:
+    """The canonical JSON of a document; the hash is that of `document.sha256()`."""
+    members = canonical_members(document.model_dump(mode="json"))
+    billed = canonical_object(members, without=STANDING)
+    return Written(canonical_object(members), hashlib.sha256(billed).hexdigest())
+
+
+def event_texts(change: Change, made: Written) -> tuple[bytes, ...]:
+    """The events of a change as they are published, each with the document that was written once."""
+    return tuple(
+        canonical_object({**canonical_members(event.model_dump(mode="json", exclude={"data"})), "data": made.text})
+        for event in events_of(change)
+    )
 
 
 def events_of(change: Change) -> tuple[InvoiceEvent | CreditNoteEvent, ...]:

@@ -69,14 +69,14 @@ def rate(first: int) -> tuple[int, float, int, int, float]:
     """Process, CPU seconds, documents, bytes and megabytes of a chunk of closes; making them up is not counted."""
     found = loaded(PLAN)
     (entry,) = found.plans.values()
-    closes = [(made.model_dump_json().encode(), rows) for made, rows in _closes(entry, first)]
+    made_up = [(made.model_dump_json().encode(), rows) for made, rows in closes(entry, first)]
     before = time.process_time()
     size = 0
     books = Books(series={"INV": SeriesEnd(first)})
-    for value, rows in closes:
+    for value, rows in made_up:
         for document in documents_of(value, rows, found, books):
             size += len(document)
-    return os.getpid(), time.process_time() - before, len(closes), size, peak_mb(os.getpid())
+    return os.getpid(), time.process_time() - before, len(made_up), size, peak_mb(os.getpid())
 
 
 def documents_of(value: bytes, rows: Sequence[dict[str, Any]], catalogue: Catalogue, books: Books) -> Iterator[bytes]:
@@ -91,7 +91,8 @@ def documents_of(value: bytes, rows: Sequence[dict[str, Any]], catalogue: Catalo
         yield canonical_json(final.model_dump(mode="json"))
 
 
-def _closes(entry: PlanEntry, first: int) -> Iterator[tuple[PeriodClosed, list[dict[str, Any]]]]:
+def closes(entry: PlanEntry, first: int) -> Iterator[tuple[PeriodClosed, list[dict[str, Any]]]]:
+    """A chunk of closes with their frozen usage, made up: the same on every machine."""
     for number in range(first, first + CHUNK):
         customer = f"cust-{number:06d}"
         due = DuePeriod(

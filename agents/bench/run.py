@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.bench import ceilings, engine, http, latency, limits, line, rating, sealing, usage
+from agents.bench import ceilings, collection, engine, http, latency, limits, line, rating, sealing, usage
 from agents.bench.figures import Figures
 from agents.bench.site import Say, Site
 
@@ -34,6 +34,7 @@ PARTS: Mapping[str, Plan] = {
     "limits": Plan(limits.measure, 8, 40),
     "usage": Plan(usage.measure, 300_000, 10_000_000),
     "rating": Plan(rating.measure, 4_000, 100_000),
+    "collection": Plan(collection.measure, 2_000, 10_000),
 }
 
 

@@ -34,6 +34,7 @@ class Part(StrEnum):
     LIMITS = "limits"
     USAGE = "usage"
     RATING = "rating"
+    COLLECTION = "collection"
 
 
 def register(app: typer.Typer) -> None:

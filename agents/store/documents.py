@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,13 +12,13 @@ from pydantic import TypeAdapter
 from agents.store.connection import Connection, query_text
 from agents.store.credits import CreditStore
 from pipeline.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
+from pipeline.document_events import Written, written
 from pipeline.dunning import next_step_at
 from pipeline.run_notes import BilledLine, credited
 from schemas.credit import CreditUse
 from schemas.credit_note import CreditNote, CreditNoteLine
 from schemas.customer_state import PeriodClosed
 from schemas.document_log import DOCUMENT_RECORD, CreditAction, DocumentAction, Finalisation, LogRecord
-from schemas.identity import canonical_json
 from schemas.invoice import FINAL_REVISION, Invoice, InvoiceLine
 from schemas.quantity import ZERO, plain
 from schemas.rated_line import RatedLine
@@ -47,18 +47,22 @@ class DocumentStore:
             found[str(row["close_id"])].append(row)
         return found
 
-    def insert_documents(
-        self, documents: Sequence[Document], receivables: Mapping[str, Receivable] | None = None
-    ) -> None:
-        """Stores documents as they stand; of one id the greatest revision stays. Lines first: they are no commit.
+    def insert_drafts(self, drafts: Sequence[Document]) -> None:
+        """Stores drafts with their lines."""
+        self.insert_lines(drafts)
+        self.insert_documents([(draft, written(draft), None) for draft in drafts])
+
+    def insert_lines(self, documents: Sequence[Document]) -> None:
+        """Stores the lines of documents, before these: they are no commit. What is final keeps its lines."""
+        self._db.insert("invoice_lines", LINE_COLUMNS, [row for each in documents for row in _line_rows(each)])
+
+    def insert_documents(self, documents: Sequence[tuple[Document, Written, Receivable | None]]) -> None:
+        """Stores documents as they stand; of one id the greatest revision stays.
 
         A document and its receivable are one row: whoever goes on from it finds both as of one place in the log.
         """
-        drafts = [document for document in documents if document.status == "draft" or document.number]
-        self._db.insert("invoice_lines", LINE_COLUMNS, [row for document in drafts for row in _line_rows(document)])
-        held = receivables or {}
         self._db.insert("invoices", INVOICE_COLUMNS, [
-            (*_row(document), *_receivable_cells(held.get(document.id))) for document in documents
+            (*_row(document, made), *_receivable_cells(held)) for document, made, held in documents
         ])  # fmt: skip
 
     def largest_totals(self, customers: Sequence[str], before_tick: int) -> dict[tuple[str, str], Decimal]:
@@ -336,11 +340,10 @@ def _receivable_cells(held: Receivable | None) -> tuple[str, datetime | None]:
     return ("", None) if held is None else (held.model_dump_json(), next_step_at(held))
 
 
-def _row(document: Document) -> tuple[object, ...]:
-    content = canonical_json(document.model_dump(mode="json")).decode()
+def _row(document: Document, made: Written) -> tuple[object, ...]:
     shared = (document.id, document.kind, document.status, document.number or "", document.customer,
               document.currency, document.period.start, document.period.end, document.issued_at, document.basis.tick,
-              document.basis.close_id, document.sha256(), content, document.revision, kept_by(document),
+              document.basis.close_id, made.sha256, made.text.decode(), document.revision, kept_by(document),
               list(document.held))  # fmt: skip
     if isinstance(document, CreditNote):
         back = document.totals

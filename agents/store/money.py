@@ -21,7 +21,7 @@ REVENUE_COLUMNS = (
     "first_day", "days", "net", "monthly",
 )  # fmt: skip
 REQUEST_COLUMNS = ("key", "document", "attempt", "customer", "tick", "record")
-STEPS_AT_ONCE = 1000
+STEPS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)

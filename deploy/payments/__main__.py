@@ -42,6 +42,7 @@ class PaymentService:
                         await self._take(json.loads(record.value), producer)
                 await self._release(producer, everything=not fetched)
                 if fetched:
+                    await producer.flush()  # only then: what was answered is in the log
                     await consumer.commit()
         finally:
             await consumer.stop()
@@ -76,7 +77,7 @@ class PaymentService:
 
     async def _send(self, producer: AIOKafkaProducer, command: dict[str, Any], customer: str) -> None:
         value = json.dumps(command).encode()
-        await producer.send_and_wait(f"{self._prefix}{COMMANDS}", value=value, key=customer.encode())
+        await producer.send(f"{self._prefix}{COMMANDS}", value=value, key=customer.encode())
 
 
 async def _until_stopped(service: PaymentService) -> None:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.books import DraftMissing
-from pipeline.document_events import events_of
+from pipeline.document_events import event_texts, events_of, written
 from schemas.credit import CreditGrant
 from schemas.credit_note import CreditNote
 from schemas.discount import Discount
+from schemas.identity import canonical_json
 from tests.pipeline.documents import Log, day, invoice, note
 
 D = Decimal
@@ -237,3 +238,15 @@ def test_whatever_happens_money_is_in_one_place_and_numbers_have_no_gap(steps: l
         assert each.totals.total == told.set_off + told.cancelled + told.restored + told.refunded + told.kept
     assert paid == sum((i.balance.paid + i.balance.overpaid for i in invoices), D(0))
     assert log.books.balances.get(("acme", "EUR"), D(0)) >= 0
+
+
+def test_what_is_written_once_has_the_bytes_of_every_document_and_event_that_holds_it() -> None:
+    original = invoice("a")
+    log = Log(original, note("n", original, {"fee": "50.00"}))
+    for entered in (log.final("a"), log.final("n"), log.act("past_due", "a")):
+        for change in entered.changes:
+            made = written(change.document)
+            assert made.text == canonical_json(change.document.model_dump(mode="json"))
+            assert made.sha256 == change.document.sha256()
+            whole = [canonical_json(event.model_dump(mode="json")) for event in events_of(change)]
+            assert list(event_texts(change, made)) == whole
