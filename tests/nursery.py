@@ -123,9 +123,10 @@ class Nursery:
 
     def close(self) -> None:
         """Ends all that still live."""
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
     def _hear(self, within_s: float | None) -> None:
         assert self._process.stdout is not None
