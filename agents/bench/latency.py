@@ -103,7 +103,7 @@ async def produce(deployed: Deployment, watched: Watched, seconds: int) -> int:
             await asyncio.sleep(max(0.0, began + number * EVERY_S - time.monotonic()))
             now_ms = int(wall_time().timestamp() * 1000)
             made: list[Record] = [record(draw, now_ms) for _ in range(burst - 1)]
-            made.append(_watched(draw, now_ms))
+            made.append(watched_record(draw, now_ms))
             watched.produced.append(time.monotonic())
             task = asyncio.create_task(publisher.publish(made))
             flying.add(task)
@@ -113,7 +113,8 @@ async def produce(deployed: Deployment, watched: Watched, seconds: int) -> int:
     return sent
 
 
-def _watched(draw: random.Random, at_ms: int) -> Record:
+def watched_record(draw: random.Random, at_ms: int) -> Record:
+    """An event of the watched customer."""
     key, value = record(draw, at_ms, 1)
     subject = (key or b"").decode()
     text = value.decode().replace(subject, SUBJECT)
