@@ -8,6 +8,7 @@ from agents import (
     attributions,
     auditor,
     collector,
+    day_sealer,
     dead_letters,
     eraser,
     finaliser,
@@ -26,6 +27,7 @@ from agents.auditor import Auditor
 from agents.breaker import Breaker
 from agents.catalogue import CatalogueLog
 from agents.collector import Collector
+from agents.day_sealer import DaySealer
 from agents.dead_letters import Resolver
 from agents.delivery import TallyApp
 from agents.eraser import Eraser
@@ -44,6 +46,7 @@ from agents.store.balances import BalanceStore
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.credits import CreditStore
+from agents.store.day_totals import DayTotalsStore
 from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
 from agents.store.erasures import ErasureStore
@@ -84,6 +87,8 @@ def create_ingest_app(settings: Settings) -> TallyApp:
     totals = Connection(settings)
     catalogue = CatalogueLog(logs)
     sealer.attach(app, Sealer(TotalsStore(totals, BillingStore(totals)), catalogue, CostStore(totals)))
+    days = Connection(settings)
+    day_sealer.attach(app, DaySealer(TotalsStore(days, BillingStore(days)), DayTotalsStore(days), catalogue))
     audits = Connection(settings)
     positions = Positions(logs, PositionStore(audits))
     auditor.attach(app, Auditor(AuditStore(audits), TotalsStore(audits, BillingStore(audits)), catalogue, positions))

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from agents.store.billing import BillingStore
 from agents.store.metered_usage import Question, UsageRow
@@ -27,6 +27,10 @@ FINGERPRINT_MODULUS = 1 << 128
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+
+Days = Mapping[tuple[str, str], Mapping[date, int]]
+"""Meter version -> day -> tick of the seal."""
+NONE: Days = {}
 
 FrozenUsage = Mapping[object, Mapping[str, Sequence[UsageRow]]]
 """What is wanted (`Wanted.key`) -> customer -> rows."""
@@ -47,14 +51,18 @@ def usage_of(
     runs: Sequence[BillingRun],
     catalogue: Catalogue,
     customers: tuple[str, ...] = (),
+    days: Days = NONE,
 ) -> FrozenUsage:
     """What the runs want -> customer -> rows, as of the tick's vector; one query per meter, frame and shape.
 
-    Of `customers`, if they are named: runs that are stored need not be, whose customers are known.
+    Of `customers`, if they are named: runs that are stored need not be, whose customers are known. `days` are sealed
+    and need not be read from raw events (`DayTotalsStore.usable`); without them everything is.
     """
     found: dict[object, dict[str, list[UsageRow]]] = {}
     for wanted in all_wanted([due for run in runs for due in run.periods], catalogue):
-        asked = Question(tick, revision, wanted.meter, wanted.frame, wanted.zone, wanted.entry.version, customers)
+        entry = wanted.entry
+        known = days.get((entry.name, entry.version), {})
+        asked = Question(tick, revision, wanted.meter, wanted.frame, wanted.zone, entry.version, customers, known)
         rows = store.run_transactions(asked) if wanted.shape.transactions else store.run_usage(asked)
         by_customer: dict[str, list[UsageRow]] = {}
         for row in rows:

@@ -62,7 +62,8 @@ class PeriodCloser:
         passed = await asyncio.to_thread(self._gate, tick, runs, catalogue)
         with self._crash.around(Step.LATE):
             await asyncio.to_thread(self._store.late_usage.insert, passed)
-        usage = await asyncio.to_thread(usage_of, self._store, tick, revision, passed, catalogue)
+        days = await asyncio.to_thread(self._store.days.usable, tick)
+        usage = await asyncio.to_thread(usage_of, self._store, tick, revision, passed, catalogue, days=days)
         frozen = [freeze(run, catalogue, usage) for run in passed]
         with self._crash.around(Step.FREEZE):
             await asyncio.to_thread(self._store.insert_period_usage, [row for close in frozen for row in close.rows])

@@ -37,9 +37,9 @@ class MeterSql:
     adds: str = "toUInt8(1)"
 
 
-def meter_sql(meter: Meter) -> MeterSql:
-    """The expressions of a meter."""
-    fields = _Fields(_names(meter))
+def meter_sql(meter: Meter, names: Sequence[str] = ()) -> MeterSql:
+    """The expressions of a meter. With `names`, fields of several meters, all of them take the payload apart once."""
+    fields = _Fields(names or fields_of(meter))
     conditions = [f"type IN ({', '.join(quoted(kind) for kind in meter.event_types)})"]
     conditions += [fields.any_of(dimension, allowed) for dimension, allowed in meter.match.items()]
     conditions += [f"NOT ({fields.all_of(entry)})" for entry in meter.exclude]
@@ -52,7 +52,8 @@ def meter_sql(meter: Meter) -> MeterSql:
     return MeterSql(where, group, f"toUInt8(isNotNull({number}))", f"ifNull({number}, toDecimal128(0, {DECIMALS}))")
 
 
-def _names(meter: Meter) -> tuple[str, ...]:
+def fields_of(meter: Meter) -> tuple[str, ...]:
+    """The fields of the payload that a meter reads."""
     operation = (meter.operation,) if meter.aggregation in COMPARES_TEXTS else ()
     return tuple(dict.fromkeys((*meter.dimensions, *meter.measures, *operation)))
 

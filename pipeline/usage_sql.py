@@ -8,8 +8,9 @@ Sealed panes keep what can be added up (events, sum); `count` and `sum` may be r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 
 from pipeline.proration import days
 from pipeline.scaled import LIMIT, UNIT, scaled
@@ -23,6 +24,7 @@ from schemas.quantity import ZERO
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MINUTE = 60_000
+_DAY = timedelta(days=1)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """No event is earlier: where carried state begins."""
 
@@ -42,12 +44,27 @@ class Frame:
     """Whose events count; None for all but `other_subjects`."""
     other_subjects: tuple[str, ...] = ()
 
+    def whole_days(self) -> tuple[date, ...]:
+        """The UTC days that lie in the span and outside its pauses, all of each."""
+        first, last = (moment.astimezone(UTC) for moment in (self.span.start, self.span.end))
+        day = first.date() if first.time() == time.min else first.date() + _DAY
+        found = []
+        while day < last.date():
+            found.append(day)
+            day += _DAY
+        return tuple(day for day in found if not any(_overlap(day, gap) for gap in self.gaps))
+
     def labelled(self) -> tuple[tuple[Period | None, Period], ...]:
         """Each window, and the part of it that is served; the whole span without windows."""
         if self.window is None:
             return ((None, self.span),)
         found = windows_of(self.window, self.span, self.time_zone, anchor=self.anchor)
         return tuple((window, window.intersection(self.span)) for window in found)
+
+
+def _overlap(day: date, gap: Period) -> bool:
+    starts = datetime.combine(day, time.min, UTC)
+    return gap.start < starts + _DAY and gap.end > starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +96,41 @@ def usage_sql(meter: Meter, frame: Frame) -> UsageSql:
         member = where.days_there() if prorated else _LAST_ADDS
         return UsageSql(reads_from, columns, decimal_sql(value), member, frame.window is None, _chosen(frame))
     return UsageSql(reads_from, columns, _value(meter, where), is_whole=frame.window is None, chosen=_chosen(frame))
+
+
+FROM_DAYS = ("count", "sum", "min", "max", "avg", "latest")
+"""Aggregations whose value for a span follows from the totals of its days."""
+
+
+def from_days_sql(meter: Meter) -> str:
+    """The value over rows of days and of raw events, of columns n, n_invalid, total, least, greatest, last_value."""
+    some = "n > n_invalid"
+    if meter.aggregation == "count":
+        return "toDecimal128(sum(n), 12)"
+    if meter.aggregation == "avg":
+        return decimal_sql(_quotient("sum(total)", "greatest(toInt64(sum(n)) - toInt64(sum(n_invalid)), 1)"))
+    return {
+        "sum": decimal_sql("sum(total)"), "min": f"minIf(least, {some})", "max": f"maxIf(greatest, {some})",
+        "latest": f"argMaxIf(last_value, last_use, {some})",
+    }[meter.aggregation]  # fmt: skip
+
+
+def outside_sql(days: Sequence[date]) -> str:
+    """Events on other days than these: ranges of time, which the order of the events can skip."""
+    found = set(days)
+    ends = [_moment(day) for day in sorted(found) if day - _DAY not in found]
+    starts = [_moment(day + _DAY) for day in sorted(found) if day + _DAY not in found]
+    between = [f"(ts >= {start} AND ts < {end})" for start, end in zip(starts, ends[1:], strict=False)]
+    return f"({' OR '.join([f'ts < {ends[0]}', *between, f'ts >= {starts[-1]}'])})"
+
+
+def _moment(day: date) -> str:
+    return f"fromUnixTimestamp64Milli(toInt64({to_ms(datetime.combine(day, time.min, UTC))}), 'UTC')"
+
+
+def subjects_sql(frame: Frame) -> str:
+    """The subscription's subjects."""
+    return _chosen(replace(frame, gaps=()))
 
 
 def _chosen(frame: Frame) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from agents.store.connection import Connection, query_text
+from agents.store.day_totals import DayTotalsStore
 from agents.store.late_usage import LateUsageStore
 from agents.store.metered_usage import Question, UsageReader, UsageRow
 from schemas.command import Attribution, CommandOutcome
@@ -34,6 +35,7 @@ class BillingStore:
         self._db = connection
         self._usage = UsageReader(connection)
         self.late_usage = LateUsageStore(connection)
+        self.days = DayTotalsStore(connection)
 
     # -- ticks ---------------------------------------------------------------------------------------------------
 

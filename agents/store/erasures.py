@@ -82,6 +82,7 @@ class ErasureStore:
         events = f"{OF_SUBJECT} AND {BELOW.format(offset='bitNot(inv_offset)')}"
         rows = f"{OF_SUBJECT} AND {BELOW.format(offset='k_offset')}"
         names = kept_fields(meters)
+        self._open_days(offset, bound)
         self._renamed("attributions", OF_SUBJECT, bound)
         self._renamed("retractions", rows, bound)
         self._db.execute(
@@ -98,7 +99,8 @@ class ErasureStore:
         ):  # fmt: skip
             self._db.execute(f"ALTER TABLE {table} UPDATE {change} WHERE {where}{AT_ONCE}", bound)
         for table, where in (
-            ("events", events), ("pane_totals", OF_SUBJECT), ("retractions", rows), ("attributions", OF_SUBJECT)
+            ("events", events), ("pane_totals", OF_SUBJECT), ("day_totals", OF_SUBJECT), ("retractions", rows),
+            ("attributions", OF_SUBJECT),
         ):  # fmt: skip
             self._db.execute(f"ALTER TABLE {table} DELETE WHERE {where}{AT_ONCE}", bound)
         columns = ("k_offset", "subject_sha256", "pseudonym", "customers", "events", "corrections", "dead_letters",
@@ -108,6 +110,17 @@ class ErasureStore:
              extent.corrections, extent.dead_letters, erasure.actor, erasure.reason)
         ])  # fmt: skip
         return extent
+
+    def _open_days(self, offset: int, bound: dict[str, object]) -> None:
+        """Days of the subject are computed again, under its pseudonym: until then they are read from raw events."""
+        places = (("toDate(ts)", "events"), ("toDate(ts)", "corrections"), ("day", "day_totals"))
+        days = {
+            row[0] for day, table in places
+            for row in self._db.tuples(f"SELECT DISTINCT {day} FROM {table} WHERE {OF_SUBJECT}", bound)
+        }  # fmt: skip
+        self._db.insert("opened_days", ("day", "because", "known", "vector", "erased_to"), [
+            (day, "erasure", offset + 1, [], offset + 1) for day in sorted(days)
+        ])  # fmt: skip
 
     def named_in_state(self, subject: str) -> tuple[str, ...]:
         """Customers one of whose subscriptions names the subject."""

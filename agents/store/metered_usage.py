@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from decimal import Decimal
 from string import Template
 from typing import Any
@@ -13,7 +14,16 @@ from typing import Any
 from agents.store.connection import Connection, Work, query_text
 from pipeline.meter_sql import meter_sql, quoted
 from pipeline.scaled import quantity, scaled
-from pipeline.usage_sql import Frame, UsageSql, to_ms, usage_sql
+from pipeline.usage_sql import (
+    FROM_DAYS,
+    Frame,
+    UsageSql,
+    from_days_sql,
+    outside_sql,
+    subjects_sql,
+    to_ms,
+    usage_sql,
+)
 from schemas.meter import COMPARES_TEXTS, GROUPS_MAX, OVERFLOW_GROUP, Meter
 from schemas.period import Period
 from schemas.tick import ATTRIBUTIONS, USAGE, Tick
@@ -58,6 +68,8 @@ class Question:
     """Of the meter: the cost of the question is put down to it."""
     customers: tuple[str, ...] = ()
     """Whom to ask about, whatever is due; empty: those whose runs at the tick bill the span."""
+    days: Mapping[date, int] = field(default_factory=dict)
+    """Days of the meter version that are sealed as the vector sees them -> tick of the seal; raw events otherwise."""
 
     @property
     def values(self) -> dict[str, object]:
@@ -67,8 +79,15 @@ class Question:
             "tick": self.tick.number, "revision": self.revision, "span_starts": span.start, "ends": span.end,
             "starts": usage_sql(self.meter, self.frame).reads_from, "usage": list(self.tick.vector.of(USAGE)),
             "attributions": self.tick.vector.end(ATTRIBUTIONS, 0), "zone": self.zone,
-            "customers": list(self.customers),
+            "customers": list(self.customers), "meter": self.meter.id, "version": self.version,
         }  # fmt: skip
+
+    def sealed(self) -> dict[date, int]:
+        """The whole days of the frame that need not be read from raw, with the ticks of their seals."""
+        meter = self.meter
+        if not self.days or meter.aggregation not in FROM_DAYS or meter.carry_over or self.frame.window is not None:
+            return {}
+        return {day: self.days[day] for day in self.frame.whole_days() if day in self.days}
 
 
 class UsageReader:
@@ -85,6 +104,10 @@ class UsageReader:
         first keep their names, and all others are one. Raises StoreRefused where a quantity is 10^26 or more.
         """
         text = UsageText(asked.meter, usage_sql(asked.meter, asked.frame), self._groups_max)
+        if days := asked.sealed():
+            rows = self._from_days(asked, text, days)
+            if not self._is_crowded(rows):
+                return tuple(sorted((*rows, *self._initial_levels(asked, rows)), key=lambda row: row.order))
         if asked.meter.group_by and asked.frame.window is not None and self._ask(asked, text.crowded()):
             rows = self._rows(asked, text.usage(bounded=True))
         else:
@@ -97,15 +120,27 @@ class UsageReader:
         """Every event that the meter can use, a row each, in order of (event time, arrival)."""
         return tuple(self._rows(asked, UsageText(asked.meter, usage_sql(asked.meter, asked.frame)).transactions()))
 
-    def _rows(self, asked: Question, text: str) -> list[UsageRow]:
+    def _from_days(self, asked: Question, text: UsageText, days: Mapping[date, int]) -> list[UsageRow]:
+        """Usage from sealed days, and from the events of all others."""
+        bound = {"days": list(days), "sealed": list(days.values())}
+        subjects = subjects_sql(asked.frame)
+        split = self._db.tuples(
+            text.split_days(subjects), asked.values | bound, work=Work("close", asked.meter.id, asked.version)
+        )
+        bound |= {"split_subjects": [row[0] for row in split], "split_days": [row[1] for row in split]}
+        return self._rows(asked, text.from_days(asked.frame, tuple(days), subjects, is_split=bool(split)), bound)
+
+    def _rows(self, asked: Question, text: str, bound: Mapping[str, object] | None = None) -> list[UsageRow]:
         windows = {to_ms(part.start): label for label, part in asked.frame.labelled()}
         return [
             UsageRow(customer, tuple(json.loads(group)), events, invalid, value, fingerprint, windows[start], first)
-            for customer, group, start, events, invalid, value, fingerprint, first in self._ask(asked, text)
+            for customer, group, start, events, invalid, value, fingerprint, first in self._ask(asked, text, bound)
         ]
 
-    def _ask(self, asked: Question, text: str) -> list[tuple[Any, ...]]:
-        return self._db.tuples(text, asked.values, work=Work("close", asked.meter.id, asked.version))
+    def _ask(self, asked: Question, text: str, bound: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        return self._db.tuples(
+            text, asked.values | dict(bound or {}), work=Work("close", asked.meter.id, asked.version)
+        )
 
     def _is_crowded(self, rows: Iterable[UsageRow]) -> bool:
         groups = Counter(row.customer for row in rows)
@@ -120,6 +155,21 @@ class UsageReader:
         due = self._ask(asked, f"WITH {query_text('due_customers')} AS due SELECT arrayJoin(arraySort(due))")
         level = quantity(scaled(meter.initial_value))
         return [UsageRow(customer, (), 0, 0, level, 0) for (customer,) in due if customer not in seen]
+
+
+SPLIT = (
+    "(subject, toString(toDate(ts))) IN (SELECT pair.1, pair.2 FROM "
+    "(SELECT arrayJoin(arrayZip({split_subjects:Array(String)}, {split_days:Array(String)})) AS pair))"
+)
+
+
+def _day_rows(subjects: str) -> str:
+    return Template(query_text("day_rows")).substitute(subjects=subjects)
+
+
+def _is_of_days(frame: Frame) -> bool:
+    """Whether whole days are all that there is of a span."""
+    return len(frame.whole_days()) * timedelta(days=1) == frame.span.end - frame.span.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +194,25 @@ class UsageText:
         return Template(query_text(name)).substitute(
             due=query_text("due_customers"), usage_rows=rows, value=self.parts.value, member=self.parts.member,
             bound=bound,
+        )  # fmt: skip
+
+    def split_days(self, subjects: str) -> str:
+        """Subjects and sealed days that more than one customer owns."""
+        return Template(query_text("split_days")).substitute(
+            day_rows=_day_rows(subjects), attributions_as_of=query_text("attributions_as_of")
+        )
+
+    def from_days(self, frame: Frame, days: Sequence[date], subjects: str, *, is_split: bool) -> str:
+        """Usage per customer and group, from sealed days and from the events of the others."""
+        rest = outside_sql(days) if set(days) != set(frame.whole_days()) or not _is_of_days(frame) else "0"
+        if is_split:
+            rest = f"({rest} OR {SPLIT})"
+        raw = replace(self, parts=replace(self.parts, chosen=f"{self.parts.chosen} AND {rest}"))
+        limit = f"ORDER BY customer, first, grp LIMIT {self.groups_max + 1} BY customer" if self.meter.group_by else ""
+        return Template(query_text("run_usage_from_days")).substitute(
+            due=query_text("due_customers"), raw_rows=raw._rows(), day_rows=_day_rows(subjects),
+            day_group="d.grp" if self.meter.group_by else "'[]'", from_ms=to_ms(frame.span.start),
+            value=from_days_sql(self.meter), attributions_as_of=query_text("attributions_as_of"), bound=limit,
         )  # fmt: skip
 
     def transactions(self) -> str:

@@ -126,7 +126,7 @@ class TotalsStore:
         """Makes the views over events what the catalogue's meters count, one branch per meter version.
 
         `metered_events` is the open tail, `measured_events` everything; `metered_types` are the event types that some
-        meter counts.
+        meter counts, `meter_kinds` says how each version combines values.
         """
         if not entries:
             return
@@ -141,6 +141,13 @@ class TotalsStore:
             ]  # fmt: skip
             self._db.execute(f"CREATE OR REPLACE VIEW {view} AS\n" + "\nUNION ALL\n".join(branches))
         types = sorted({quoted(kind) for entry in entries for kind in entry.meter.event_types})
+        kinds = ", ".join(
+            f"({quoted(entry.name)}, {quoted(entry.version)}, {quoted(entry.meter.aggregation)})" for entry in entries
+        )
+        self._db.execute(
+            "CREATE OR REPLACE VIEW meter_kinds AS SELECT row.1 AS meter, row.2 AS meter_version, "
+            f"row.3 AS aggregation FROM (SELECT arrayJoin([{kinds}]) AS row)"
+        )
         self._db.execute(f"CREATE OR REPLACE VIEW metered_types AS SELECT arrayJoin([{', '.join(types)}]) AS type")
 
     def replace_late_horizons(self, plans: Sequence[PlanEntry]) -> None:

@@ -2,12 +2,15 @@
 
 Normally 396 event sets, which reach every aggregation in every kind of rows and every zone; a hypothesis profile with
 more examples takes that many, and reaches every combination of the three.
+
+What follows from whole days is asked twice: from raw events, and with days that were sealed under an earlier vector.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from random import Random
@@ -21,6 +24,8 @@ from agents.store.metered_usage import Question, UsageRow
 from agents.store.usage import UsageStore
 from pipeline.aggregation import MeterRow, aggregate
 from pipeline.usage_block import judge
+from pipeline.usage_sql import FROM_DAYS
+from schemas.catalogue_entry import MeterEntry
 from schemas.tick import ATTRIBUTIONS, USAGE, Tick, Vector
 from tests.store.event_sets import (
     AGGREGATIONS,
@@ -41,7 +46,10 @@ pytestmark = pytest.mark.services
 NORMAL_SETS = 2 * COMBINATIONS
 BATCHES_PER_INSERT = 2 * COMBINATIONS
 BROKER_TIME = datetime(2027, 12, 1, tzinfo=UTC)
+LEDGER = ("topic", "k_partition", "next_offset", "first_offset", "events", "corrections", "dead_letters", "controls",
+          "panes", "last_hash", "appended_at")  # fmt: skip
 Reached = Counter[tuple[str, str, str]]
+FROM_DAYS_REACHED: Counter[str] = Counter()
 
 
 def test_sql_and_python_agree_on_every_aggregation_group_and_zone(
@@ -62,6 +70,7 @@ def test_sql_and_python_agree_on_every_aggregation_group_and_zone(
     zones = Counter((aggregation, kind) for aggregation, kind, _ in reached)
     assert zones == Counter({pair: len(ZONES) if rounds else len(ZONES) // 2 for pair in product(AGGREGATIONS, KINDS)})
     assert {zone for _, _, zone in reached} == set(ZONES)
+    assert set(FROM_DAYS_REACHED.elements()) == set(FROM_DAYS)
 
 
 def _print(reached: Reached, rows: int) -> None:
@@ -90,8 +99,12 @@ def _check(
     rows = 0
     store = BillingStore(connection)
     for batch in part:
-        said = store.run_usage(Question(tick, 0, batch.meter, batch.frame))
+        asked = Question(tick, 0, batch.meter, batch.frame, version=MeterEntry.of(batch.meter).version)
+        said = store.run_usage(asked)
         true = _truth(batch, by_type.get(batch.meter.event_types[0], []))
+        again = _from_days(store, random, asked, batch, found)
+        assert again in (None, said)
+        FROM_DAYS_REACHED[batch.meter.aggregation] += again is not None
         for customer in batch.customers:
             ours = [_said(row) for row in said if row.customer == customer]
             assert _without_nothing(ours) == _without_nothing(true[customer]), (batch.meter, batch.frame, customer)
@@ -99,6 +112,23 @@ def _check(
         group = "windowed" if batch.frame.window else "grouped" if batch.meter.group_by else "whole"
         reached[batch.meter.aggregation, group, batch.frame.time_zone] += len(batch.customers)
     return rows
+
+
+def _from_days(
+    store: BillingStore, random: Random, asked: Question, batch: Batch, found: Sequence[Counted]
+) -> tuple[UsageRow, ...] | None:
+    """The same with some days sealed under an earlier vector, where the law of days speaks of the meter at all."""
+    used = {event.event.time.astimezone(UTC).date() for event in found if event.event.type in batch.meter.event_types}
+    days = sorted(used & set(batch.frame.whole_days()))
+    every_day = replace(asked, days=dict.fromkeys(days, 0))
+    if not every_day.sealed():
+        return None
+    entry, usage = MeterEntry.of(batch.meter), asked.tick.vector.of(USAGE)
+    below = Vector(ends={USAGE: tuple(max(0, end - random.randint(0, 12)) for end in usage), ATTRIBUTIONS: (0,)})
+    for day in random.sample(days, min(2, len(days))):
+        store.days.seal([entry], day, asked.tick.model_copy(update={"number": 0, "vector": below}))
+    known = store.days.usable(asked.tick).get((entry.name, entry.version), {})
+    return store.run_usage(replace(asked, days=known)) if replace(asked, days=known).sealed() else None
 
 
 def _store(
@@ -114,6 +144,10 @@ def _store(
     connection.insert(
         "attributions", ("subject", "effective_from", "customer", "actor", "reason", "request_id", "k_offset"), moves
     )
+    connection.insert("ledger", LEDGER, [
+        (USAGE, event[0], event[1] + 1, event[1], 0, 0, 0, 0, [event[2] // 300_000], 0, BROKER_TIME)
+        for event in zip(block.events.partition, block.events.offset, block.events.ts_ms, strict=True)
+    ])  # fmt: skip
     connection.insert("billing_runs", ("customer", "tick", "revision", "k_partition", "services", "run"), [
         (customer, tick_number, 0, 0, [("s", batch.frame.span.start, batch.frame.span.end)], "")
         for batch in part for customer in batch.customers

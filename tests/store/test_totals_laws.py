@@ -19,6 +19,7 @@ from tests.store.event_sets import ZONES
 pytestmark = pytest.mark.services
 
 COLUMNS = ("meter", "meter_version", "subject", "pane", "grp", "events", "invalid", "total", "ver")
+KINDS = "CREATE OR REPLACE VIEW meter_kinds AS SELECT 'm' AS meter, '1' AS meter_version, '{}' AS aggregation"
 OCTOBER = datetime(2027, 10, 30, tzinfo=UTC)
 State = tuple[str, str, str, datetime, str, int, int, Decimal, int]
 
@@ -35,6 +36,7 @@ def test_law_window_states_merge_in_any_order_any_number_of_times_to_one_value(c
     for subject, _, _, events, _, total in (state[2:8] for state in newest.values() if state[5]):
         before = expected.get(subject, (0, Decimal(0)))
         expected[subject] = (before[0] + events, before[1] + total)
+    connection.execute(KINDS.format("sum"))
     told = "SELECT customer, toInt64(sum(events)), sum(value) FROM v_usage_daily GROUP BY customer"
     for _ in range(3):  # each time all of them again, in another order, in other blocks
         random.shuffle(states)
@@ -75,6 +77,7 @@ def _local_days_hold_the_same(connection: Connection, expected: dict[str, tuple[
 
 
 def test_a_sum_that_does_not_fit_is_refused_in_every_sum_and_never_wrapped(connection: Connection) -> None:
+    connection.execute(KINDS.format("sum"))
     most, panes = Decimal(99_999_999_999_999_999_999_999_999), (0, 5)
     connection.insert("pane_totals", COLUMNS, [
         ("m", "1", "s", OCTOBER + timedelta(minutes=minute), "[]", 1, 0, most, 1) for minute in panes
