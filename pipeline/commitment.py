@@ -61,7 +61,11 @@ def commit(base: Decimal, commitment: Decimal, overage_factor: Decimal = ONE, *,
 
 @exactly
 def commit_windows(segments: Iterable[Segment]) -> Committed:
-    """The rule applied to each window, exact, and added."""
+    """The rule applied to each window, exact, and added.
+
+    A window whose usage is negative gives back what earlier ones were utilized for, never more than all of them cost:
+    without an overage factor they may have cost nothing.
+    """
     committed = utilized = overage = missing = ZERO
     for segment in segments:
         if segment.commitment is None:
@@ -72,7 +76,7 @@ def commit_windows(segments: Iterable[Segment]) -> Committed:
         utilized += part.utilized
         overage += part.overage
         missing += part.true_up
-    return Committed(committed, utilized, overage, missing)
+    return Committed(committed, max(utilized, -(overage + missing)), overage, missing)
 
 
 @exactly

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pipeline.pricing import UsageRow
 from pipeline.rated_lines import has_parts
-from schemas.meter import Meter
+from schemas.meter import TRANSACTIONS_MAX, Meter
 from schemas.plan import RateCard
 from schemas.price import Bucketed, Capacity, Percentage, TieredBlocks, Window
 
@@ -84,7 +84,7 @@ def missing(card: RateCard, meter: Meter, rows: Sequence[UsageRow]) -> str | Non
     """Why these rows of usage cannot be rated by the card; None if they can."""
     needed = usage_needed(card, meter)
     if needed.transactions and any(row.events != 1 for row in rows):
-        return "a percentage price needs every transaction, and the close froze their sum"
+        return f"a percentage price needs every transaction, and a close keeps {TRANSACTIONS_MAX:,} of a period apart"
     if needed.windows and any(row.window is None for row in rows):
         return f"the price counts by {needed.windows[0]}, and the close froze the whole period"
     groups = {tuple(sorted(row.values.items(), key=str)) for row in rows}

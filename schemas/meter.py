@@ -35,6 +35,10 @@ name in every dimension. It has no price: the draft cannot become final until th
 GROUPS_ALERT = GROUPS_MAX * 8 // 10
 OVERFLOW_GROUP = "(more than 10000 groups)"
 
+TRANSACTIONS_MAX = 100_000
+"""Transactions of one customer in one period that a close keeps one by one, for a percentage price; all others are one
+row, which has no price: the draft cannot become final until the price or the period is another."""
+
 LEVEL_LIMIT = Decimal(10) ** 15
 DECIMALS_MAX = 12
 

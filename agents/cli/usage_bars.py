@@ -13,6 +13,7 @@ from schemas.quantity import ZERO, plain
 
 WIDTH = 40
 DAYS = 31
+ADDS_UP = ("count", "sum")
 EIGHTHS = " ▏▎▍▌▋▊▉"
 Row = Mapping[str, Any]
 
@@ -31,11 +32,15 @@ class MeterUsage:
     unbilled: Decimal | None
     """Usage that no invoice covers yet, of all days; None where no subscription runs."""
     unbilled_since: datetime | None
+    note: str = ""
+    """Why there is no number, for the whole or for some of the days."""
+    adds_up: bool = True
+    """Whether the days' numbers are the whole's when added."""
 
     @property
-    def total(self) -> Decimal:
-        """The sum over the days shown."""
-        return sum(self.days.values(), ZERO)
+    def total(self) -> Decimal | None:
+        """The sum over the days shown; None of a meter whose days do not add up."""
+        return sum(self.days.values(), ZERO) if self.adds_up else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,13 @@ def _meter(key: tuple[str, str], daily: Sequence[Row], current: Sequence[Row]) -
     mine, open_ = ([row for row in rows if (row["meter"], row["meter_version"]) == key] for rows in (daily, current))
     days: dict[date, Decimal] = {}
     groups: dict[str, Decimal] = {}
+    adds_up = all(row.get("aggregation", "sum") in ADDS_UP for row in mine)
     for row in mine:
-        days[row["day"]] = days.get(row["day"], ZERO) + row["value"]
-        groups[row["grp"]] = groups.get(row["grp"], ZERO) + row["value"]
+        if adds_up and row["value"] is not None:
+            days[row["day"]] = days.get(row["day"], ZERO) + row["value"]
+            groups[row["grp"]] = groups.get(row["grp"], ZERO) + row["value"]
+        elif row["value"] is not None and row["grp"] == "[]":
+            days[row["day"]] = row["value"]
     return MeterUsage(
         *key,
         days=dict(sorted(days.items())),
@@ -81,9 +90,17 @@ def _meter(key: tuple[str, str], daily: Sequence[Row], current: Sequence[Row]) -
         events=sum(row["events"] for row in mine),
         invalid=sum(row["invalid"] for row in mine),
         late=sum(row["late"] for row in mine),
-        unbilled=sum((row["value"] for row in open_), ZERO) if open_ else None,
-        unbilled_since=min((row["period_start"] for row in open_), default=None),
+        unbilled=sum((row["value"] for row in open_), ZERO) if open_ and adds_up else None,
+        unbilled_since=min((row["period_start"] for row in open_), default=None) if adds_up else None,
+        note=_note(mine, adds_up),
+        adds_up=adds_up,
     )
+
+
+def _note(rows: Sequence[Row], adds_up: bool) -> str:
+    """What the view says of rows without a value, or that days are not to be added."""
+    said = next((row["note"] for row in rows if row.get("note")), "")
+    return said or ("" if adds_up else f"{rows[0]['aggregation']}: days are not added up")
 
 
 def lines(found: Shown) -> Iterator[str]:
@@ -108,8 +125,8 @@ def _bars(used: MeterUsage, first: date, last: date) -> Iterator[str]:
     most = max(used.days.values(), default=ZERO)
     day = first
     while day < last:
-        value = used.days.get(day, ZERO)
-        yield f"  {day}  {bar(value, most):<{WIDTH}}  {number(value):>20}".rstrip()
+        value = used.days.get(day, ZERO if used.adds_up else None)
+        yield f"  {day}  {bar(value or ZERO, most):<{WIDTH}}  {number(value):>20}".rstrip()
         day += timedelta(days=1)
 
 
@@ -127,6 +144,8 @@ def _remarks(used: MeterUsage) -> Iterator[str]:
             yield f"    {_named(group)}: {number(value)}"
     if used.unbilled is not None:
         yield f"  not billed yet, since {_said(used.unbilled_since)}: {number(used.unbilled)}"
+    if used.note:
+        yield f"  {used.note}"
     if used.invalid:
         yield f"  {used.invalid:,} events without a usable value are left out of the sums"
     if used.late:
@@ -137,9 +156,9 @@ def _named(group: str) -> str:
     return ", ".join("–" if value is None else str(value) for value in json.loads(group))
 
 
-def number(value: Decimal) -> str:
-    """Grouped by thousands, without trailing zeros."""
-    return f"{Decimal(plain(value)):,f}"
+def number(value: Decimal | None) -> str:
+    """Grouped by thousands, without trailing zeros; a dash for none."""
+    return "–" if value is None else f"{Decimal(plain(value)):,f}"
 
 
 def _said(at: datetime | None) -> str:
@@ -163,7 +182,8 @@ def _meter_described(used: MeterUsage) -> dict[str, object]:
     return {
         "meter": used.meter,
         "version": used.version,
-        "value": plain(used.total),
+        "value": None if used.total is None else plain(used.total),
+        "note": used.note,
         "events": used.events,
         "invalid": used.invalid,
         "late": used.late,

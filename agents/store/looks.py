@@ -152,8 +152,12 @@ class LookStore:
         return tuple(row[0] for row in self._db.tuples("SELECT DISTINCT meter FROM seals ORDER BY meter"))
 
     def daily_usage(self, customer: str, meter: str = "") -> list[dict[str, Any]]:
-        """Rows of v_usage_daily of a customer, of all meters for ''."""
-        return self._usage("v_usage_daily", customer, meter)
+        """Rows of v_usage_daily of a customer with `aggregation`, of all meters for ''."""
+        daily = (
+            "(SELECT d.*, k.aggregation AS aggregation FROM v_usage_daily AS d LEFT JOIN "
+            "(SELECT * FROM meter_kinds) AS k ON d.meter = k.meter AND d.meter_version = k.meter_version)"
+        )
+        return self._usage(daily, customer, meter)
 
     def current_usage(self, customer: str, meter: str = "") -> list[dict[str, Any]]:
         """Rows of v_usage_current of a customer, of all meters for ''."""

@@ -24,7 +24,7 @@ from pipeline.usage_sql import (
     to_ms,
     usage_sql,
 )
-from schemas.meter import COMPARES_TEXTS, GROUPS_MAX, OVERFLOW_GROUP, Meter
+from schemas.meter import COMPARES_TEXTS, GROUPS_MAX, OVERFLOW_GROUP, TRANSACTIONS_MAX, Meter
 from schemas.period import Period
 from schemas.tick import ATTRIBUTIONS, USAGE, Tick
 
@@ -93,9 +93,11 @@ class Question:
 class UsageReader:
     """Reads usage of the customers whose runs at a tick bill a span."""
 
-    def __init__(self, connection: Connection, *, groups_max: int = GROUPS_MAX) -> None:
+    def __init__(
+        self, connection: Connection, *, groups_max: int = GROUPS_MAX, transactions_max: int = TRANSACTIONS_MAX
+    ) -> None:
         self._db = connection
-        self._groups_max = groups_max
+        self._groups_max, self._transactions_max = groups_max, transactions_max
 
     def run_usage(self, asked: Question) -> tuple[UsageRow, ...]:
         """Usage of a meter in a frame, for each customer whose run at the tick bills its span; ascending.
@@ -117,8 +119,12 @@ class UsageReader:
         return tuple(sorted((*rows, *self._initial_levels(asked, rows)), key=lambda row: row.order))
 
     def run_transactions(self, asked: Question) -> tuple[UsageRow, ...]:
-        """Every event that the meter can use, a row each, in order of (event time, arrival)."""
-        return tuple(self._rows(asked, UsageText(asked.meter, usage_sql(asked.meter, asked.frame)).transactions()))
+        """Every event that the meter can use, a row each, in order of (event time, arrival).
+
+        Of more than the limit the others are one row of their number and no value: its usage has no price.
+        """
+        text = UsageText(asked.meter, usage_sql(asked.meter, asked.frame), transactions_max=self._transactions_max)
+        return tuple(self._rows(asked, text.transactions()))
 
     def _from_days(self, asked: Question, text: UsageText, days: Mapping[date, int]) -> list[UsageRow]:
         """Usage from sealed days, and from the events of all others."""
@@ -179,6 +185,7 @@ class UsageText:
     meter: Meter
     parts: UsageSql
     groups_max: int = GROUPS_MAX
+    transactions_max: int = TRANSACTIONS_MAX
 
     def usage(self, *, bounded: bool = False) -> str:
         """Usage per customer, group and window; `bounded` makes the groups beyond the limit one."""
@@ -218,7 +225,7 @@ class UsageText:
     def transactions(self) -> str:
         """Every event with its value."""
         text = Template(query_text("run_transactions"))
-        return text.substitute(due=query_text("due_customers"), usage_rows=self._rows())
+        return text.substitute(due=query_text("due_customers"), usage_rows=self._rows(), limit=self.transactions_max)
 
     def crowded(self) -> str:
         """Whether some customer has more groups than the limit."""

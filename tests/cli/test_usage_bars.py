@@ -84,3 +84,16 @@ def test_a_customer_without_usage_gets_a_sentence_and_the_freshness() -> None:
     said = list(lines(shown([], [], FRESH, customer="acme", first=date(2026, 10, 1), last=date(2026, 10, 2))))
     assert said[0] == "acme: no usage from 2026-10-01 to 2026-10-02"
     assert "billing time 2026-11-01 06:00 UTC, tick 7 · stored to 2026-11-01 06:00 UTC" in said[1]
+
+
+def test_days_of_a_meter_that_does_not_add_up_are_shown_and_not_added() -> None:
+    rows = [row(3, "2"), row(4, "5"), row(5, "0")]
+    told = [{**each, "aggregation": "max", "note": ""} for each in rows]
+    told[2] |= {"value": None, "note": "max: known once the day is over and sealed"}
+    found = shown(told, [], FRESH, customer="acme")
+    said = list(lines(found))
+    assert said[0] == "acme · calls: – in 3 events"
+    assert [line.split()[-1] for line in said if line.startswith("  2026")] == ["2", "5", "–"]
+    assert "  max: known once the day is over and sealed" in said
+    meters: Any = described(found)["meters"]
+    assert (meters[0]["value"], [day["value"] for day in meters[0]["days"]]) == (None, ["2", "5"])

@@ -146,6 +146,18 @@ def test_segments_have_their_own_price_and_commitment_and_one_without_counts_as_
     assert found.amount == D("7.00")
 
 
+def test_windows_give_back_no_more_than_all_of_them_cost() -> None:
+    used = [Segment(D("5.00"), D("0"), D("0")), Segment(D("-5.00"), D("0"), D("0"))]
+    assert commit_windows(used).amount == D("0"), (
+        "use beyond a commitment of 0 cost nothing: there is nothing to give back"
+    )
+    used = [Segment(D("5.00"), D("3.00"), D("0")), Segment(D("-1.00"), D("3.00"), D("0"))]
+    assert commit_windows(used).amount == D("2.00")
+    used = [Segment(D("5.00"), D("3.00"), D("2")), Segment(D("-9.00"), D("3.00"), D("2"))]
+    found = commit_windows(used)
+    assert (found.utilized, found.overage, found.amount) == (D("-4.00"), D("4.00"), D("0"))
+
+
 def test_a_term_prices_the_lines_of_section_3_at_base_cost() -> None:
     found = commit_term(
         [D("61.00"), D("44.00")], prior_base=D(430), commitment=D(500), overage_factor=D("1.4"), currency=EUR

@@ -114,7 +114,7 @@ def test_a_day_shows_the_right_number_of_every_meter_or_none_with_the_reason(con
 def _corrected(stage: Stage) -> None:
     """A correction opens the days of what it names and of what it says instead, and no other."""
     before = list(stage.log.ends)
-    said = {"action": "replace", "source": "/s", "id": "late",
+    said = {"action": "replace", "source": "/test", "id": "late",
             "event": {"type": "call", "subject": "acme", "time": "2027-10-02T12:00:00Z", "data": {"v": 1}}}  # fmt: skip
     stage.publish(event("acme", "2027-10-03 00:00:00", said, id="fix", type=CORRECTION_TYPE))
     stage.days.open_corrected(before, stage.log.ends)

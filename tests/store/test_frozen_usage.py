@@ -29,6 +29,7 @@ from pipeline.pricing import UsageRow
 from pipeline.rating import RatedSlice, Terms, rate_slice
 from pipeline.scaled import quantity
 from pipeline.usage_block import judge
+from pipeline.usage_needed import missing
 from pipeline.usage_sql import Frame
 from schemas.catalogue_entry import MeterEntry, PlanEntry, catalogue_of
 from schemas.customer_state import BillingRun, DuePeriod
@@ -187,6 +188,24 @@ def test_groups_beyond_the_limit_are_one_that_has_no_price(connection: Connectio
         # In order of first usage: c, then a and d at one moment, by arrival; e, b and f came later.
         assert {row.group for row in rows} == {("c",), ("a",), ("d",), (OVERFLOW_GROUP,)}
         assert sum(row.value for row in rows if row.group == (OVERFLOW_GROUP,)) == Decimal("10.5")
+
+
+def test_transactions_beyond_the_limit_are_one_row_that_has_no_price(connection: Connection) -> None:
+    meter = Meter.model_validate({"id": "m", "event_types": ["call"], "aggregation": "sum", "value": "v"})
+    events, tick = _store(connection)
+    run = _run("berlin", ZONES["berlin"], tick, None)
+    _begin(connection, [run])
+    served = run.periods[0].service
+    every = _transactions(meter, events["berlin"], run.periods[0])
+    assert len(every) == 7
+    card = next(card for card in plan().rate_cards if card.id == "sum.percentage")
+    for limit, kept, reason in ((7, 7, None), (6, 6, None), (4, 4, "a percentage price needs every transaction")):
+        reader = UsageReader(connection, transactions_max=limit)
+        rows = reader.run_transactions(Question(tick, 0, meter, Frame(served, ZONES["berlin"])))
+        assert [row.value for row in rows][:kept] == [row.quantity for row in every][:kept]
+        assert sum(row.events for row in rows) == 7, "one more than the limit is a row of its own, as before"
+        said = missing(card, meter, [UsageRow(row.value, {}, row.window, row.events) for row in rows])
+        assert (said or "").partition(",")[0] == (reason or "")
 
 
 def _store(connection: Connection) -> tuple[dict[str, list[MeteredEvent]], Tick]:
