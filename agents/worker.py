@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 STOP_WITHIN_S = 9.5  # the whole stop must be over in ten
 FAILED = 70
 TELL_EVERY_S = 10.0
+GC_THRESHOLDS = (100_000, 50, 100)
 
 
 class Seldom(logging.Filter):
@@ -49,7 +50,7 @@ def run(name: str) -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(Seldom())
     # Hundreds of thousands of short-lived records: collect seldom, and never what lives from start to end.
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(*GC_THRESHOLDS)
     if code := asyncio.run(_serve(name, settings)):
         raise SystemExit(code)
 

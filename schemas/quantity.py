@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from decimal import Context, Decimal, InvalidOperation, localcontext
+from decimal import Context, Decimal, InvalidOperation, getcontext, localcontext
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -28,6 +28,9 @@ def exactly(calculation: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(calculation)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        held = getcontext()
+        if held.prec == EXACT.prec and held.rounding == EXACT.rounding:  # within another exact calculation
+            return calculation(*args, **kwargs)
         with localcontext(EXACT):
             return calculation(*args, **kwargs)
 

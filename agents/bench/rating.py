@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from agents.bench.figures import Figures
 from agents.bench.processes import CORES, peak_mb
 from agents.bench.site import Say, Site
 from agents.store.frozen_usage import usage_by_meter
+from agents.worker import GC_THRESHOLDS
 from pipeline.books import Books, SeriesEnd
 from pipeline.invoicing import invoice_of
 from pipeline.pricing import price_quantity
@@ -67,6 +69,7 @@ def _measure(figures: Figures, invoices: int) -> None:
 
 def rate(first: int) -> tuple[int, float, int, int, float]:
     """Process, CPU seconds, documents, bytes and megabytes of a chunk of closes; making them up is not counted."""
+    gc.set_threshold(*GC_THRESHOLDS)
     found = loaded(PLAN)
     (entry,) = found.plans.values()
     made_up = [(made.model_dump_json().encode(), rows) for made, rows in closes(entry, first)]
