@@ -1,7 +1,7 @@
 """What whole days of several meters add up to, as ClickHouse SQL: one reading of the events for all of them.
 
 Each event is read, hashed and taken apart once, however many meters count it. The source of rows is that of
-`pipeline.meter_sql`; what the numbers mean is said in 0023_days.sql.
+`pipeline.meter_sql`; what the numbers mean is said in 0024_days.sql.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
--- 0023_days: usage of whole UTC days, computed once when a day is over: for readers over many customers, and for closes
+-- 0024_days: usage of whole UTC days, computed once when a day is over: for readers over many customers, and for closes
 -- where nothing has come since.
 
 -- A row per meter version, subject, group, day and tick of the seal: what the events below that tick's vector add up to.
