@@ -92,24 +92,29 @@ async def prepare(deployed: Deployment, catalogue: str) -> None:
 
 
 async def produce(deployed: Deployment, watched: Watched, seconds: int) -> int:
-    """Publishes at a steady rate; a record of the watched customer in every burst."""
+    """Hands records to a producer at a steady rate; a record of the watched customer in every burst.
+
+    The producer sends what it was handed while the batches before were on their way, as every client's does: a broker
+    that answers late then gets larger batches, and their wait counts as delay.
+    """
     draw, sent = random.Random(len(watched.produced)), 0
     burst = int(RATE * EVERY_S)
     partitions = await deployed.logs.partitions(USAGE_EVENTS)
-    began = time.monotonic()
-    flying: set[asyncio.Task[None]] = set()
+    handed: list[Record] = []
     async with Publisher(deployed.settings, USAGE_EVENTS, partitions=partitions) as publisher:
+        began, sending = time.monotonic(), asyncio.create_task(asyncio.sleep(0))
         for number in range(int(seconds / EVERY_S)):
             await asyncio.sleep(max(0.0, began + number * EVERY_S - time.monotonic()))
             now_ms = int(wall_time().timestamp() * 1000)
-            made: list[Record] = [record(draw, now_ms) for _ in range(burst - 1)]
-            made.append(watched_record(draw, now_ms))
+            handed += [record(draw, now_ms) for _ in range(burst - 1)]
+            handed.append(watched_record(draw, now_ms))
             watched.produced.append(time.monotonic())
-            task = asyncio.create_task(publisher.publish(made))
-            flying.add(task)
-            task.add_done_callback(flying.discard)
             sent += burst
-        await asyncio.gather(*flying)
+            if sending.done():
+                await sending
+                sending, handed = asyncio.create_task(publisher.publish(handed)), []
+        await sending
+        await publisher.publish(handed)
     return sent
 
 
