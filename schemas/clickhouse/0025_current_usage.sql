@@ -1,4 +1,4 @@
--- 0024_current_usage: what a running subscription has used is read for its subjects alone.
+-- 0025_current_usage: what a running subscription has used is read for its subjects alone.
 
 -- The setting lets a filter on subjects that a join finds reach the reading of events below FINAL. It moves conditions on
 -- columns of the sorting key alone: copies of a row share them, so it cannot part them before FINAL has chosen. What is
