@@ -81,7 +81,9 @@ async def deployment(settings: Settings, tmp_path: Path) -> AsyncIterator[Deploy
     """A deployment to start workers in, to publish to and to ask."""
     deployed = Deployment(settings, tmp_path)
     yield deployed
+    unbalanced = await asyncio.to_thread(deployed.unbalanced)
     await deployed.close()
+    assert unbalanced == []  # money is conserved whatever a story does
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from itertools import islice
 
 from agents.settings import Settings
 from agents.store.connection import Connection
+from agents.store.ledger_looks import LedgerLooks
 from agents.topics import USAGE_EVENTS
 from tests.crash import usage
 from tests.crash.recount import Partition, Row, read_log
@@ -76,6 +77,7 @@ class Proof:
             ("sealed totals against a recount", lambda: self._sums(PANES, "sealed totals", truth)),
             ("billed usage against a recount", lambda: self._sums(BILLED, "billed usage", by_customer(truth))),
             ("invoices against a recount", lambda: self._invoices(by_customer(truth))),
+            ("the books against the documents", lambda: iter(LedgerLooks(self._db).faults())),
         ):
             faults = list(islice(check(), SHOWN))
             told(f"{what}: {'; '.join(faults) if faults else 'equal'}")

@@ -247,15 +247,23 @@ async def test_a_bank_transfer_is_recorded_once_and_the_books_say_so(deployment:
     assert [row["debit"] for row in rows if row["cause"] == "recognised"] == ["", "20"]
     deployment.db.execute("ALTER TABLE postings DELETE WHERE book = 'cash' SETTINGS mutations_sync = 2")
     assert (await tally(deployment, "ledger", "--check")).returncode == 5
+    deployment.db.execute("TRUNCATE TABLE postings")
 
 
-async def test_money_for_an_unknown_document_is_kept_apart_and_the_line_goes_on(deployment: Deployment) -> None:
+async def test_money_for_an_unknown_document_is_kept_apart_and_a_result_may_come_before_its_request(
+    deployment: Deployment,
+) -> None:
     await billed(deployment)
-    stray = {"id": "stray", "outcome": "succeeded", "document": "11111111-1111-5111-8111-111111111111", "attempt": 1,
-             "amount": "7.00", "currency": "EUR", "detail": ""}  # fmt: skip
-    command = {"command": "act_on_document", "action": "payment", "document_id": stray["document"], "customer": "acme",
-               "request_id": "stray", "actor": "bank", "reason": "transfer", "result": stray}  # fmt: skip
-    await deployment.logs.append("billing.commands", b"acme", json.dumps(command).encode())
-    with payment_service(deployment, "success"):
-        await status(deployment, "paid", DUE)
+    (invoice,) = await deployment.invoices(1)
+    strays = (("stray", "11111111-1111-5111-8111-111111111111", "7.00"), ("early", invoice.id, "20.00"))
+    for name, document, amount in (*strays, strays[1]):  # the early one twice
+        result = {"id": name, "outcome": "succeeded", "document": document, "attempt": 1, "amount": amount,
+                  "currency": "EUR", "detail": ""}  # fmt: skip
+        command = {"command": "act_on_document", "action": "payment", "document_id": document, "customer": "acme",
+                   "request_id": name, "actor": "bank", "reason": "transfer", "result": result}  # fmt: skip
+        await deployment.logs.append("billing.commands", b"acme", json.dumps(command).encode())
+    await status(deployment, "paid")
+    await deployment.tick(DUE)
+    await asyncio.sleep(2)  # time enough for a request, if there were one
+    assert await kinds(deployment, "billing.payment-requests", "attempt") == []
     assert balances(deployment) == {"cash": "27", "revenue": "-20", "unapplied": "-7"}
