@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.bench import ceilings, collection, engine, http, latency, limits, line, rating, sealing, usage
+from agents.bench import ceilings, close, collection, engine, http, latency, limits, line, rating, sealing, usage
 from agents.bench.figures import Figures
 from agents.bench.site import Say, Site
 
@@ -33,6 +33,7 @@ PARTS: Mapping[str, Plan] = {
     "http": Plan(http.measure, 4, 20),
     "limits": Plan(limits.measure, 8, 40),
     "usage": Plan(usage.measure, 300_000, 10_000_000),
+    "close": Plan(close.measure, 500_000, 10_000_000),
     "rating": Plan(rating.measure, 4_000, 100_000),
     "collection": Plan(collection.measure, 2_000, 10_000),
 }

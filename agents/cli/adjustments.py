@@ -64,7 +64,12 @@ def override(
     waive: Annotated[Waive | None, typer.Option("--waive", help="Give away all, or only what has no price.")] = None,
     end: Annotated[bool, typer.Option("--end", help="The plan's price again.")] = False,
     since: Annotated[
-        str, typer.Option("--from", help="From when on; default: start of the running period.", show_default=False)
+        str,
+        typer.Option(
+            "--from",
+            help="From when on; default: of the held period without a price, else of the running one.",
+            show_default=False,
+        ),
     ] = "",
     until: Annotated[str, typer.Option("--until", help="Until when.", show_default=False)] = "",
     actor: Actor = "",
@@ -75,18 +80,30 @@ def override(
 ) -> None:
     """Give one subscription a price of its own for a rate card, or waive it, from a time on.
 
-    The way out for usage without a price: a waiver, or a price, effective-dated and recorded. An earlier --from rates
-    anew what was billed; a later one is scheduled.
+    The way out for usage without a price: a waiver, or a price, effective-dated and recorded. A draft that is held for
+    that usage is rated anew by the next tick. An earlier --from rates anew what was billed; a later one is scheduled.
     """
+    import asyncio
+
+    from agents.cli.held_anew import held_drafts, rate_anew
+    from agents.settings import load
+
     if (price != "") + (waive is not None) + end != 1:
         raise typer.BadParameter("give one of --price, --waive and --end")
     own: dict[str, Any] | None = None
     if not end:
         own = {"price": price_of(price)} if price else {"waived": str(waive)}
+    drafts = [] if end else held_drafts(load(), customer, subscription, card)
+    begins = _instant(since, "--from") or (drafts[0].starts if drafts else None)
     given = {"customer": customer, "subscription": subscription, "card": card, "override": own,
-             "effective_from": _instant(since, "--from"), "until": _instant(until, "--until")}  # fmt: skip
+             "effective_from": begins, "until": _instant(until, "--until")}  # fmt: skip
     submit("set_override", f"{card} of {subscription} has its own terms", given, actor=actor, reason=reason,
            request_id=request_id, timeout=None if no_wait else timeout, as_json=as_json)  # fmt: skip
+    covered = [draft for draft in drafts if begins is not None and begins <= draft.starts]
+    if covered:
+        asyncio.run(rate_anew(load(), customer, covered, actor=actor, reason=reason, timeout=timeout))
+        if not as_json:
+            typer.echo(f"{len(covered)} held draft{'s' * (len(covered) > 1)} will be rated anew by the next tick.")
 
 
 def line(

@@ -42,6 +42,24 @@ def test_a_change_in_mid_period_credits_the_rest_of_the_old_fee_and_charges_the_
     assert life.tick("2027-02-02") == []
 
 
+def test_an_override_of_a_period_whose_draft_is_rejected_bills_the_period_once_by_its_own_price() -> None:
+    life = Billing([SMALL], calls=[("2027-01-10", 30)])
+    life.do("subscribe", plan="small")
+    life.tick("2027-01-01 00:01")
+    assert life.tick("2027-02-01") == [("use", "01-01/02-01", "3.00"), ("fee", "02-01/03-01", "7.00")]
+    life.do("set_override", card="use", override={"waived": "all"}, effective_from="2027-01-01T00:00Z")
+    life.do("bill_again", document_id="d", tick=life.number, parts=[
+        {"subscription": "s", "card": "use", "number": 0, "period": {"start": "2027-01-01T00:00Z",
+                                                                     "end": "2027-02-01T00:00Z"}},
+        {"subscription": "s", "card": "fee", "number": 0, "period": {"start": "2027-02-01T00:00Z",
+                                                                     "end": "2027-03-01T00:00Z"}},
+    ])  # fmt: skip
+    gone = {(one.subscription, one.card, one.number, one.period) for one in life.state.disregarded}
+    life.issued = [line for line in life.issued if line.key not in gone]  # as the store leaves them out
+    lines = life.tick("2027-02-02")
+    assert sorted(lines) == [("fee", "02-01/03-01", "7.00"), ("use", "01-01/02-01", "0.00")]
+
+
 def test_a_change_at_the_end_of_the_period_prorates_nothing() -> None:
     life = Billing([SMALL, LARGE])
     life.do("subscribe", plan="small")
