@@ -124,7 +124,6 @@ async def test_grants_expire_credits_are_bought_and_a_declined_recharge_stops(
         await counted(
             deployment, "invoices FINAL WHERE countSubstrings(receivable, '\"failed\"') = 1 AND open_amount > 0", 1
         )
-        await deployment.tick(moment("2027-03-02 06:00"))
 
         # March: bolt's credits do not suffice, and coil's sale is paid by its second attempt.
         await deployment.tick(moment("2027-04-01 06:00"))
