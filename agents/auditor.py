@@ -31,11 +31,14 @@ class Auditor:
 
     def __init__(self, audits: AuditStore, totals: TotalsStore, catalogue: CatalogueLog, positions: Positions) -> None:
         self._audits, self._totals, self._catalogue, self._positions = audits, totals, catalogue, positions
+        self._failed = False
 
     async def look(self) -> int:
         """Audits the newest waiting vector that the ledger covers, which every earlier one lies below; how many wait.
 
-        Which copy is the first does not depend on the vector that asks: it is under the earliest tick of all.
+        Which copy is the first does not depend on the vector that asks: it is under the earliest tick of all. After an
+        audit that failed the oldest one is taken instead: a store that fails now and then would never see the largest
+        through, and what waits would grow.
         """
         waiting = await asyncio.to_thread(self._audits.waiting)
         coverage = await asyncio.to_thread(self._totals.coverage) if waiting else {}
@@ -46,7 +49,10 @@ class Auditor:
             if covers(coverage, tick.vector.of(USAGE)) and tick.vector.end(ERASURES, 0) <= erased
         ]  # fmt: skip
         if covered:
-            await self.audit(covered[-1], vector_of(coverage, len(covered[-1].vector.of(USAGE))))
+            tick = covered[0 if self._failed else -1]
+            self._failed = True
+            await self.audit(tick, vector_of(coverage, len(tick.vector.of(USAGE))))
+            self._failed = False
         return len(covered)
 
     async def audit(self, tick: Tick, coverage: list[int]) -> None:
