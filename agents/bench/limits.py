@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import re
+import sys
 import time
 from collections.abc import Mapping
 
@@ -13,6 +14,7 @@ from agents.bench.catalogue import PLAN
 from agents.bench.events import record
 from agents.bench.figures import Figures
 from agents.bench.latency import CUSTOMER, RATE, Watched, prepare, share, watched_record
+from agents.bench.processes import cpu_s
 from agents.bench.site import BenchFailed, Deployment, Say, Site
 from agents.clock import wall_time
 from agents.publisher import Publisher
@@ -101,22 +103,28 @@ async def _answers(deployed: Deployment, figures: Figures, watched: Watched, sec
     """Answers of a server on the core of the ingester, while usage goes on."""
     server = deployed.serve()
     port = int((await asyncio.to_thread(_port, server.said)).group(1))
-    request = (
-        f"GET /v1/customers/{CUSTOMER}/entitlements/requests HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
-    )  # fmt: skip
     load = asyncio.create_task(_produce(deployed, watched, seconds + 6))
     await asyncio.sleep(3)
-    await steady(port, [request] * 20, 0.1, 1)  # the first one waits for a refresh
-    took = await asyncio.to_thread(_steadily, port, [request] * (REQUESTS_PER_S * seconds))
+    await _asked(port, REQUESTS_PER_S)  # the first one waits for a refresh
+    before = cpu_s(server.pid)
+    took = await _asked(port, REQUESTS_PER_S * seconds)
+    spent = (cpu_s(server.pid) - before) / len(took)
     await load
     times = [each * 1000 for each in took]
     figures.add(PART, f"entitlement at {REQUESTS_PER_S} requests/s, p50", share(times, 50), "ms")
     figures.add(PART, f"entitlement at {REQUESTS_PER_S} requests/s, p99", share(times, 99), "ms", at_most=20)
+    figures.add(PART, "CPU of the server, refreshes included", spent * 1e6, "µs/request")
 
 
-def _steadily(port: int, requests: list[bytes]) -> list[float]:
-    """In a loop of its own: the producer's would delay it."""
-    return asyncio.run(steady(port, requests, 1 / REQUESTS_PER_S, 16))
+async def _asked(port: int, count: int) -> list[float]:
+    """Seconds to each answer, ascending; asked by a process of its own: the producer's work would count as waiting."""
+    command = (sys.executable, "-m", "agents.bench.limits", str(port), str(count))
+    asker = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    said, _ = await asker.communicate()
+    if asker.returncode:
+        raise BenchFailed("the entitlement could not be asked for")
+    found: list[float] = json.loads(said)
+    return found
 
 
 def _port(said: object) -> re.Match[str]:
@@ -128,3 +136,13 @@ def _port(said: object) -> re.Match[str]:
         if time.monotonic() > deadline:
             raise BenchFailed("the server did not start")
         time.sleep(0.05)
+
+
+def main(port: int, count: int) -> None:
+    """Asks so often at a steady rate, and prints the seconds that each answer took."""
+    request = f"GET /v1/customers/{CUSTOMER}/entitlements/requests HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
+    print(json.dumps(asyncio.run(steady(port, [request] * count, 1 / REQUESTS_PER_S, 16))))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,8 @@ from agents.web.app import create_app
 FINISH_WITHIN_S = 4
 """How long requests under way may take once the server is told to stop; what they sent is then awaited for 5 s."""
 BACKLOG = 512
+SWITCH_S = 0.0005
+"""How long a thread that refreshes balances may keep the interpreter from answering; by default ten times as long."""
 
 
 class ServerRefused(Exception):
@@ -55,6 +58,7 @@ class QuietServer(uvicorn.Server):
 
 
 async def _serve(settings: Settings) -> None:
+    sys.setswitchinterval(SWITCH_S)
     logs = Logs(settings)
     try:
         server = QuietServer(
