@@ -40,7 +40,7 @@ check: $(STAMP) ## Format, lint, types and unit tests: what must pass before eve
 	@$(RUN)/mypy
 	@$(RUN)/python -m pytest -q -n $(JOBS) -m "not services and not docker" $(ARGS)
 
-crash: $(STAMP) ## Kill everything a thousand times and prove 0 lost, 0 doubled; SIZE=short, PART=0.1, SABOTAGE=drop|double|shift.
+crash: $(STAMP) ## Kill everything a thousand times and prove 0 lost, 0 doubled; SIZE=short|billing, PART=0.1, SABOTAGE=drop|double|shift.
 	@$(RUN)/python -m tests.crash --size $(or $(SIZE),full) $(if $(PART),--part $(PART)) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(if $(SEED),--seed $(SEED))
 
 format: $(STAMP) ## Format the code and mend what the linter can mend.

@@ -6,6 +6,8 @@ numbers (`usage`) and from the log read by other code (`recount`), never from ou
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
@@ -13,9 +15,10 @@ from itertools import islice
 from agents.settings import Settings
 from agents.store.connection import Connection
 from agents.store.ledger_looks import LedgerLooks
-from agents.topics import USAGE_EVENTS
+from agents.topics import INVOICES as INVOICES_TOPIC
+from agents.topics import PERIODS, USAGE_EVENTS
 from tests.crash import usage
-from tests.crash.recount import Partition, Row, read_log
+from tests.crash.recount import Partition, Row, read_log, read_values
 from tests.crash.usage import Day, Sums
 
 SHOWN = 3
@@ -63,6 +66,15 @@ class Proof:
     async def log(self) -> Mapping[int, Partition]:
         """The log, as an independent reader has it."""
         return await read_log(self._settings.kafka, self._settings.topic_prefix + USAGE_EVENTS)
+
+    async def published(self) -> list[str]:
+        """Events of documents and subscriptions, and closes, that were published twice with different bytes."""
+        found = []
+        for topic, name in ((INVOICES_TOPIC, "id"), (PERIODS, "close_id")):
+            values = set(await read_values(self._settings.kafka, self._settings.topic_prefix + topic))
+            ids = Counter(str(json.loads(value)[name]) for value in values)
+            found += [f"{topic}: {count} contents under {each}" for each, count in ids.items() if count > 1][:SHOWN]
+        return found
 
     def differences(self, log: Mapping[int, Partition], told: Callable[[str], None] = lambda _: None) -> list[str]:
         """Everything that does not hold."""

@@ -86,6 +86,27 @@ async def read_log(kafka: str, topic: str) -> Mapping[int, Partition]:
     return found
 
 
+async def read_values(kafka: str, topic: str) -> list[bytes]:
+    """The values of a whole topic, from its first offset to its end as of now."""
+    reader: Any = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none")
+    await reader.start()
+    try:
+        parts = [TopicPartition(topic, number) for number in sorted(await _partitions(reader, topic))]
+        reader.assign(parts)
+        ends = await reader.end_offsets(parts)
+        for part in parts:
+            reader.seek(part, 0)
+        found: list[bytes] = []
+        at = dict.fromkeys(parts, 0)
+        while any(at[part] < ends[part] for part in parts):
+            for part, records in (await reader.getmany(timeout_ms=500, max_records=5000)).items():
+                found += [record.value or b"" for record in records if record.offset < ends[part]]
+                at[part] = await reader.position(part)
+        return found
+    finally:
+        await reader.stop()
+
+
 async def _partitions(reader: Any, topic: str) -> set[int]:
     await reader._client.set_topics((topic,))
     return set(reader.partitions_for_topic(topic) or ())

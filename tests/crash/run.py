@@ -85,6 +85,9 @@ async def _prove(
                 verdict.differences += await asyncio.to_thread(proof.differences, log, told)
             return
         verdict.differences += await asyncio.to_thread(proof.differences, log, told)
+        twice = await proof.published()
+        told(f"ids of billing.invoices and billing.periods: {'; '.join(twice) or 'one content each'}")
+        verdict.differences += twice
         verdict.checked = proof.checked
         verdict.differences += await replayed(deployment, nursery, storm, told)
         for kind in KINDS:

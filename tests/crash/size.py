@@ -64,4 +64,9 @@ FULL = Size(
     chunk=1_000,
     within_s=2_400,
 )
-SIZES = {"short": SHORT, "full": FULL}
+BILLING = replace(
+    FULL, events=100_000, kills=700, each_place=1, zombies=5, events_per_day=2_500, chunk=250, ingest_workers=1,
+    random_odds=0.3,
+)  # fmt: skip
+"""Mostly billing workers die: ten at each named step, and two hundred at random between the steps."""
+SIZES = {"short": SHORT, "billing": BILLING, "full": FULL}

@@ -10,6 +10,7 @@ import pytest
 from agents.cli.reading import reading
 from agents.cli.replaying import Replayer
 from tests.builders import event, events, moment, retraction
+from tests.command_line import Tally
 from tests.deployments import Deployment
 
 pytestmark = pytest.mark.services
@@ -40,7 +41,7 @@ aggregation = "count"
 """ + "".join(plan(name, policy) for name, policy in POLICIES.items())
 
 
-async def test_late_usage_after_final_in_all_four_policies(deployment: Deployment) -> None:
+async def test_late_usage_after_final_in_all_four_policies(deployment: Deployment, tally: Tally) -> None:
     deployment.line()
     await deployment.apply(CATALOGUE)
     await deployment.begin(BEGINS)
@@ -86,7 +87,34 @@ async def test_late_usage_after_final_in_all_four_policies(deployment: Deploymen
     assert told["late"]["records"] == 5
     assert all(position.startswith("usage.events/") for position in told["late"]["positions"])
     assert deployment.rows("SELECT sum(records) FROM late_periods FINAL WHERE customer LIKE 'never-%'") == [(6,)]
+    await _our_own_mistake(deployment, tally)
     async with reading(deployment.settings) as readers:
         replayer = Replayer(readers.billing, readers.documents, readers.lines, readers.looks, readers.catalogue)
         verdicts = await replayer.replay()
     assert [verdict for verdict in verdicts if not verdict.identical] == []
+
+
+async def _our_own_mistake(deployment: Deployment, tally: Tally) -> None:
+    """October should have cost 0.20 a call: shown per customer, handed in once and again, billed once."""
+    await deployment.apply(CATALOGUE.replace('"0.10"', '"0.20"'))
+    await deployment.tick(moment("2026-12-02 00:00"))
+    asked = ("rerate", "--period", "2026-10", "--plan", "next")
+    shown = await tally.json(*asked)
+    assert shown["applied"] is False
+    differences = {one["customer"]: D(one["difference"]) for one in shown["customers"]}
+    assert differences == {"next-back": D("1.20"), "next-more": D("1.50")}
+    assert deployment.rows("SELECT count() FROM command_outcomes FINAL WHERE command = 'rerate'") == [(0,)]
+    by_meter = await tally.json("rerate", "--period", "2026-10", "--meter", "calls")
+    assert {one["customer"] for one in by_meter["customers"]} >= differences.keys()
+    assert "must say why" in await tally.refused(*asked, "--apply")
+    for _ in range(2):  # as after an interruption: the batch is the same, and is billed once
+        done = await tally.json(*asked, "--apply", "--reason", "the price list was wrong")
+        assert (done["batch"], done["refused"]) == (shown["batch"], [])
+    await deployment.tick(moment("2026-12-02 06:00"))
+    found = (
+        "SELECT customer, toString(subtotal) FROM v_invoices "
+        "WHERE invoice_tick = (SELECT max(number) FROM ticks) AND number != '' ORDER BY customer"
+    )
+    await deployment.until(lambda: len(deployment.rows(found)) == 2, "the differences are final")
+    billed = [(customer, D(amount)) for customer, amount in deployment.rows(found)]
+    assert billed == sorted(differences.items())
