@@ -44,7 +44,7 @@ def with_candidate(catalogue: Catalogue, plan: PlanEntry, meters: Iterable[Meter
 
 
 def last_closed(runs: Sequence[BillingRun], plans: frozenset[str]) -> tuple[BillingRun, ...]:
-    """The runs with their periods on some plans, each period once, in its last close, owed in full.
+    """The runs with their periods on some plans, each charge of a period once, in its last close, owed in full.
 
     Lines that no plan has are left out: they are the same under every plan. The order of the runs is kept.
     """
@@ -53,11 +53,14 @@ def last_closed(runs: Sequence[BillingRun], plans: frozenset[str]) -> tuple[Bill
     for run in reversed(runs):
         periods = []
         for due in (each for each in run.periods if not each.interim):
-            cards = None if due.charges is None else tuple((charge.card, charge.number) for charge in due.charges)
-            key = (run.customer, due.subscription, due.plan_version, due.period, cards)
-            if due.plan in plans and key not in seen:
-                seen.add(key)
-                periods.append(due.model_copy(update={"rerates": False}))
+            key = (run.customer, due.subscription, due.plan_version, due.period)
+            charges = None if due.charges is None else [
+                charge for charge in due.charges if (*key, charge.card, charge.number) not in seen
+            ]  # fmt: skip
+            if due.plan in plans and charges != [] and key not in seen:
+                seen |= {key} if charges is None else {(*key, charge.card, charge.number) for charge in charges}
+                left = None if charges is None else tuple(charges)
+                periods.append(due.model_copy(update={"rerates": False, "late": None, "charges": left}))
         if periods:
             found.append(run.model_copy(update={"periods": tuple(periods), "one_offs": ()}))
     return tuple(reversed(found))

@@ -12,7 +12,7 @@ from agents.store.connection import Connection, query_text
 from pipeline.meter_sql import meter_sql
 from schemas.catalogue_entry import MeterEntry
 from schemas.credit_note import CreditNote
-from schemas.customer_state import BillingRun, CustomerState
+from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
 from schemas.invoice import Invoice
 from schemas.period import Period
 
@@ -23,6 +23,11 @@ class StoredClose:
 
     record: str
     run: BillingRun
+
+    @property
+    def closed_run(self) -> BillingRun:
+        """The run with everything that was closed for it: also the earlier periods that it looked at again."""
+        return self.run.model_copy(update={"periods": PeriodClosed.model_validate_json(self.record).periods})
 
 
 @dataclass(frozen=True, slots=True)
