@@ -137,7 +137,7 @@ class Replayer:
         before: list[Invoice] = []
         after: list[Invoice] = []
         closes = await asyncio.to_thread(self._looks.closes, None, span)
-        last = last_closed([close.closed_run for close in closes], plans)
+        last = last_closed([close.closed_run(span) for close in closes], plans)
         for _, group in groupby(last, key=lambda run: (run.tick, run.revision)):
             billed, moved = await self._moved(tuple(group), candidate, meters)
             before += billed

@@ -24,10 +24,11 @@ class StoredClose:
     record: str
     run: BillingRun
 
-    @property
-    def closed_run(self) -> BillingRun:
-        """The run with everything that was closed for it: also the earlier periods that it looked at again."""
-        return self.run.model_copy(update={"periods": PeriodClosed.model_validate_json(self.record).periods})
+    def closed_run(self, span: Period | None) -> BillingRun:
+        """The run with what was closed for it, also earlier periods that it looked at again; what begins in a span."""
+        closed = PeriodClosed.model_validate_json(self.record).periods
+        periods = tuple(due for due in closed if span is None or span.contains(due.service.start))
+        return self.run.model_copy(update={"periods": periods})
 
 
 @dataclass(frozen=True, slots=True)

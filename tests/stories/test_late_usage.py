@@ -58,6 +58,7 @@ async def test_late_usage_after_final_in_all_four_policies(deployment: Deploymen
     for name in POLICIES:
         await deployment.publish(events(f"{name}-more", "2026-10-31 23:30", 5))
         await deployment.publish([retraction("/test", f"{name}-back wrong")])
+    await deployment.publish(events("next-more", "2026-11-05 10:00", 2))  # on time, of the next month
     # A subject that was somebody else's all along moves with what it used in a closed period.
     await deployment.attribute({"moved": "next-back"}, BEGINS)
     await deployment.tick(SECOND)
@@ -74,7 +75,7 @@ async def test_late_usage_after_final_in_all_four_policies(deployment: Deploymen
         ("less-back", "invoice", D("10.00")), ("less-back", "credit_note", D("0.10")),
         ("less-more", "invoice", D("10.00")),
         ("never-back", "invoice", D("10.00")), ("never-more", "invoice", D("10.00")),
-        ("next-back", "invoice", D("10.20")), ("next-more", "invoice", D("10.20")),
+        ("next-back", "invoice", D("10.20")), ("next-more", "invoice", D("10.40")),
         ("own-back", "invoice", D("10.00")), ("own-back", "credit_note", D("0.10")),
         ("own-more", "invoice", D("0.50")), ("own-more", "invoice", D("10.00")),
     ]  # fmt: skip
