@@ -30,11 +30,11 @@ def test_the_table_names_no_reason_that_does_not_exist() -> None:
     assert set(re.findall(r"\| dead letter \| `(\w+)` \|", PAGE)) == {reason.value for reason in Reason}
 
 
-def test_the_examples_are_an_event_and_both_corrections() -> None:
+def test_the_examples_are_an_event_both_corrections_and_one_that_settles_a_reservation() -> None:
     kinds = [
         type(validate(text.strip().encode(), b"acme/key-7", (), BROKER_MS, wall_clock=True)) for text in STRUCTURED
     ]
-    assert kinds == [Event, Correction, Correction]
+    assert kinds == [Event, Correction, Correction, Event]
 
 
 @pytest.mark.parametrize("text", STRUCTURED)
