@@ -102,7 +102,7 @@ async def _told_by_the_next_worker_too(deployment: Deployment, told: list[dict[s
     billing.kill()
     deployment.db.execute("TRUNCATE TABLE alert_states")
     deployment.db.execute("TRUNCATE TABLE sent_records")
-    deployment.worker("billing")
+    deployment.worker("billing", instance="billing")
     sent = "SELECT count() FROM sent_records WHERE key IN (SELECT toString(key) FROM notices)"
     await deployment.until(lambda: deployment.rows(sent)[0][0] >= len(told), "the notices are looked at again")
     assert sorted(each["key"] for each in await alerts(deployment)) == sorted(each["key"] for each in told)

@@ -47,7 +47,8 @@ PATH = "/v1/customers/acme/entitlements/tokens"
 
 
 async def begun(deployment: Deployment, catalogue: str = CATALOGUE) -> None:
-    deployment.line()
+    deployment.worker("ingest")
+    deployment.worker("billing", instance="billing")  # a name: who takes over has its partitions at once
     await deployment.apply(catalogue)
     await deployment.begin(BEGINS)
     await deployment.attribute({"acme/key": "acme"}, BEGINS)
