@@ -15,6 +15,7 @@ from agents.store.connection import Connection, query_text
 from agents.store.day_totals import DayTotalsStore
 from agents.store.late_usage import LateUsageStore
 from agents.store.metered_usage import Question, UsageReader, UsageRow
+from agents.store.parts import in_parts
 from schemas.command import Attribution, CommandOutcome
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
 from schemas.tick import ATTRIBUTIONS, ERASURES, USAGE, Tick
@@ -117,14 +118,12 @@ class BillingStore:
 
     def states(self, customers: Iterable[str]) -> dict[str, StoredState]:
         """The stored states of customers; those without one are left out."""
-        wanted = sorted(set(customers))
-        if not wanted:
-            return {}
-        rows = self._db.tuples(
-            "SELECT customer, state, k_offset FROM customers FINAL WHERE customer IN {customers:Array(String)}",
-            {"customers": wanted},
-        )
-        return {row[0]: StoredState(CustomerState.model_validate_json(row[1]), row[2]) for row in rows}
+        sql = "SELECT customer, state, k_offset FROM customers FINAL WHERE customer IN {customers:Array(String)}"
+        return {
+            customer: StoredState(CustomerState.model_validate_json(state), offset)
+            for part in in_parts(sorted(set(customers)))
+            for customer, state, offset in self._db.tuples(sql, {"customers": part})
+        }
 
     def customers_on(
         self, plans: Sequence[tuple[str, str]], partitions: Sequence[int], tick: int
@@ -179,19 +178,17 @@ class BillingStore:
 
     def outcomes(self, requests: Iterable[tuple[str, str]]) -> dict[tuple[str, str], CommandOutcome]:
         """The first outcome per (customer, request id)."""
-        wanted = sorted(set(requests))
-        if not wanted:
-            return {}
-        rows = self._db.tuples(
+        sql = (
             "SELECT outcome FROM command_outcomes FINAL WHERE (customer, request_id) IN "
             "(SELECT arrayJoin(arrayZip({customers:Array(String)}, {ids:Array(String)}))) "
-            "ORDER BY k_partition, k_offset",
-            {"customers": [customer for customer, _ in wanted], "ids": [request for _, request in wanted]},
+            "ORDER BY k_partition, k_offset"
         )
         found: dict[tuple[str, str], CommandOutcome] = {}
-        for (text,) in rows:
-            outcome = CommandOutcome.model_validate_json(text)
-            found.setdefault((outcome.customer, outcome.request_id), outcome)
+        for part in in_parts(sorted(set(requests)), "".join):
+            asked = {"customers": [customer for customer, _ in part], "ids": [request for _, request in part]}
+            for (text,) in self._db.tuples(sql, asked):
+                outcome = CommandOutcome.model_validate_json(text)
+                found.setdefault((outcome.customer, outcome.request_id), outcome)
         return found
 
     def insert_outcomes(self, outcomes: Sequence[CommandOutcome]) -> None:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from agents.store.connection import Connection, query_text
 from agents.store.credits import CreditStore
+from agents.store.parts import in_parts
 from pipeline.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
 from pipeline.document_events import Written, written
 from pipeline.dunning import next_step_at
@@ -159,11 +160,8 @@ class DocumentStore:
 
     def known_documents(self, document_ids: Sequence[str]) -> set[str]:
         """Which of these are documents that are here; an id that is no UUID is none."""
-        rows = self._db.tuples(
-            "SELECT DISTINCT toString(document_id) FROM invoices WHERE toString(document_id) IN {ids:Array(String)}",
-            {"ids": list(document_ids)},
-        )
-        return {row[0] for row in rows}
+        sql = "SELECT DISTINCT toString(document_id) FROM invoices WHERE toString(document_id) IN {ids:Array(String)}"
+        return {row[0] for part in in_parts(document_ids) for row in self._db.tuples(sql, {"ids": part})}
 
     def insert_actions(self, actions: Sequence[DocumentAction | CreditAction]) -> None:
         """Stores commands about documents and credits until they are in billing.finalisations."""
@@ -183,11 +181,9 @@ class DocumentStore:
 
     def unordered(self, actions: Sequence[CreditAction]) -> list[CreditAction]:
         """Those that are not in billing.finalisations yet."""
-        rows = self._db.tuples(
-            "SELECT toString(document_id) FROM ordered_documents WHERE document_id IN {ids:Array(UUID)}",
-            {"ids": [action.id for action in actions]},
-        )
-        there = {row[0] for row in rows}
+        sql = "SELECT toString(document_id) FROM ordered_documents WHERE document_id IN {ids:Array(UUID)}"
+        parts = in_parts(action.id for action in actions)
+        there = {row[0] for part in parts for row in self._db.tuples(sql, {"ids": part})}
         return [action for action in actions if action.id not in there]
 
     def mark_ordered(self, document_ids: Sequence[str]) -> None:
@@ -297,16 +293,17 @@ class DocumentStore:
 
     def _requests(self, wanted: Sequence[tuple[str, str]], below: int) -> dict[tuple[str, str], str]:
         """Requests entered before, with the refusal of those that were refused."""
-        if not wanted:
-            return {}
-        rows = self._db.tuples(
+        sql = (
             "SELECT l.customer, l.request_id, any(o.detail), any(o.accepted) FROM "
             "(SELECT customer, request_id FROM document_log WHERE k_offset < {below:UInt64}"
             " AND request_id IN {ids:Array(String)}) AS l LEFT JOIN command_outcomes AS o "
-            "ON l.customer = o.customer AND l.request_id = o.request_id GROUP BY l.customer, l.request_id",
-            {"below": below, "ids": sorted({request for _, request in wanted})},
+            "ON l.customer = o.customer AND l.request_id = o.request_id GROUP BY l.customer, l.request_id"
         )
-        return {(row[0], row[1]): "" if row[3] else row[2] for row in rows}
+        return {
+            (customer, request): "" if accepted else detail
+            for part in in_parts(sorted({request for _, request in wanted}))
+            for customer, request, detail, accepted in self._db.tuples(sql, {"below": below, "ids": part})
+        }
 
 
 def document_of(kind: str, text: str) -> Document:
