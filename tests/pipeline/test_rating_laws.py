@@ -81,7 +81,8 @@ def test_a_line_is_its_gross_less_its_discounts_at_the_minor_unit(card: RateCard
         assert line.amount == line.gross - sum(discount.amount for discount in line.discounts)
         assert line.amount.as_tuple().exponent == -2
         if line.commitment is None and line.kind != "top_up":
-            assert abs(line.amount - line.amount_exact) <= D("0.01")
+            # Half a unit of its gross, and less than one of a discount that was allocated to several lines.
+            assert abs(line.amount - line.amount_exact) < D("0.015")
 
 
 @given(cards(), usage())
