@@ -1,6 +1,7 @@
 """Which usage events settle reservations: those that carry the extension attribute `reservation`.
 
-A record is looked into only where the word stands in it, so usage that reserves nothing costs one search per record.
+Records are looked into only where the word stands in one of them, so usage that reserves nothing costs one search per
+batch.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pipeline.usage_block import Events, Records
+from pipeline.usage_block import Events, Records, are_structured
 from pipeline.validation import binary_attributes
 from schemas.reservation import ATTRIBUTE
 
@@ -38,6 +39,8 @@ _decode = msgspec.json.Decoder(_Carries).decode
 
 def settlements(batch: Records, events: Events) -> Iterator[Settlement]:
     """The settlements among the accepted events of a batch; an id that is no text of up to 200 letters is none."""
+    if are_structured(batch.headers) and WORD not in b"\0".join(filter(None, batch.values)):
+        return
     named = {
         offset: name
         for offset, value, headers in zip(batch.offsets, batch.values, batch.headers, strict=True)

@@ -131,7 +131,7 @@ def judge(topic: str, batches: Iterable[Records], *, wall_clock: bool) -> UsageB
 def _judge_together(block: UsageBlock, batch: Records, some: slice, wall_clock: bool) -> bool:
     """Adds some records that all are plain events; False, and nothing added, if one may be anything else."""
     values, broker_ms = batch.values[some], batch.timestamps[some]
-    if not _are_structured(batch.headers[some]):
+    if not are_structured(batch.headers[some]):
         return False
     try:
         envelopes = [decode(value) for value in values]  # type: ignore[arg-type]  # None is caught
@@ -161,9 +161,9 @@ def _judge_together(block: UsageBlock, batch: Records, some: slice, wall_clock: 
     return True
 
 
-def _are_structured(headers: Sequence[Headers]) -> bool:
+def are_structured(headers: Sequence[Headers]) -> bool:
     """Whether the headers of some records are those of structured events; producers send the same with each."""
-    first = headers[0]
+    first = headers[0] if headers else ()
     return headers.count(first) == len(headers) and not (first and binary_attributes(first))
 
 

@@ -48,9 +48,21 @@ def test_a_refused_record_settles_nothing() -> None:
     assert found(usage(reservation="r-1", id="")) == []
 
 
+BINARY = [
+    ("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"/test"), ("ce_type", b"call"),
+    ("ce_subject", b"acme/key"), ("ce_time", b"2026-10-05T10:00:00Z"), ("ce_reservation", b"r-9"),
+]  # fmt: skip
+
+
 def test_a_binary_event_carries_it_in_a_header() -> None:
-    headers = [
-        ("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"/test"), ("ce_type", b"call"),
-        ("ce_subject", b"acme/key"), ("ce_time", b"2026-10-05T10:00:00Z"), ("ce_reservation", b"r-9"),
-    ]  # fmt: skip
-    assert found(b"{}", headers=headers) == [("r-9", 10)]
+    assert found(b"{}", headers=BINARY) == [("r-9", 10)]
+
+
+def test_among_structured_events_a_binary_one_is_seen() -> None:
+    batch = Batch([usage(), b"{}", usage()], [[], BINARY, []])
+    block = judge("usage.events", [batch], wall_clock=False)  # type: ignore[list-item]
+    assert [each.reservation for each in settlements(batch, block.events)] == ["r-9"]  # type: ignore[arg-type]
+
+
+def test_of_no_records_there_are_none() -> None:
+    assert found() == []
