@@ -15,7 +15,7 @@ from agents.bench.events import record
 from agents.bench.figures import Figures
 from agents.bench.latency import CUSTOMER, RATE, Watched, prepare, share, watched_record
 from agents.bench.processes import cpu_s
-from agents.bench.site import BenchFailed, Deployment, Say, Site
+from agents.bench.site import BenchFailed, Deployment, Say, Site, Worker
 from agents.clock import wall_time
 from agents.publisher import Publisher
 from agents.topics import ALERTS, USAGE_EVENTS
@@ -28,6 +28,7 @@ EVERY = 5
 """A threshold after so many events of the watched customer."""
 REQUESTS_PER_S = 500
 WITHIN_S = 60.0
+LISTENS = "running on http://127.0.0.1:"
 
 
 async def measure(site: Site, figures: Figures, seconds: int, say: Say) -> None:
@@ -102,7 +103,7 @@ async def _read(deployed: Deployment, arrived: dict[int, float]) -> None:
 async def _answers(deployed: Deployment, figures: Figures, watched: Watched, seconds: int) -> None:
     """Answers of a server on the core of the ingester, while usage goes on."""
     server = deployed.serve()
-    port = int((await asyncio.to_thread(_port, server.said)).group(1))
+    port = await asyncio.to_thread(_port, server)
     load = asyncio.create_task(_produce(deployed, watched, seconds + 6))
     await asyncio.sleep(3)
     await _asked(port, REQUESTS_PER_S)  # the first one waits for a refresh
@@ -127,15 +128,12 @@ async def _asked(port: int, count: int) -> list[float]:
     return found
 
 
-def _port(said: object) -> re.Match[str]:
-    deadline = time.monotonic() + WITHIN_S
-    while True:
-        found = re.search(r"running on http://127\.0\.0\.1:(\d+)", said())  # type: ignore[operator]
-        if found is not None:
-            return found
-        if time.monotonic() > deadline:
-            raise BenchFailed("the server did not start")
-        time.sleep(0.05)
+def _port(server: Worker) -> int:
+    """Where a server listens, once it does."""
+    server.wait_for(LISTENS)
+    found = re.search(LISTENS + r"(\d+)", server.said())
+    assert found is not None
+    return int(found.group(1))
 
 
 def main(port: int, count: int) -> None:
