@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agents.cli.handing_in import submit
-from agents.cli.options import WAIT_S, Actor, AsJson, Customer, NoWait, RequestId, SubscriptionId, Timeout, Why
+from agents.cli.options import (
+    WAIT_S,
+    Actor,
+    AsJson,
+    Currency,
+    Customer,
+    Funding,
+    NoWait,
+    RequestId,
+    SubscriptionId,
+    Timeout,
+    Why,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,17 +33,9 @@ class Waive(StrEnum):
     UNPRICED = "unpriced"
 
 
-class Funding(StrEnum):
-    """Whether credit was given or bought."""
-
-    FREE = "free"
-    PAID = "paid"
-
-
 OfSubscription = Annotated[
     str, typer.Option("--subscription", help="Whose plan it is taxed like; default: the only one.", show_default=False)
 ]
-Currency = Annotated[str, typer.Option("--currency", help="Default: that of the subscription.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agents.cli.handing_in import submit
-from agents.cli.options import WAIT_S, Actor, AsJson, Customer, NoWait, RequestId, Timeout, Why
+from agents.cli.options import WAIT_S, Actor, AsJson, Currency, Customer, Funding, NoWait, RequestId, Timeout, Why
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -18,20 +18,12 @@ if TYPE_CHECKING:
     from pipeline.wallets import HeldGrant
 
 Amount = Annotated[str, typer.Argument(help="How much.")]
-Currency = Annotated[str, typer.Option("--currency", help="Default: that of the subscription.", show_default=False)]
 Priority = Annotated[int | None, typer.Option(help="Lower is used first.", show_default=False)]
 Only = Annotated[list[str] | None, typer.Option("--only", help="Only for these rate cards.")]
 Taxed = Annotated[bool, typer.Option("--taxed", help="Tax is due on the sale; else on what the credits pay for.")]
 Days = Annotated[
     int | None, typer.Option("--days", min=1, help="Usable so many days from when it is paid.", show_default=False)
 ]
-
-
-class Funding(StrEnum):
-    """Whether credit was given or bought."""
-
-    FREE = "free"
-    PAID = "paid"
 
 
 class Treatment(StrEnum):

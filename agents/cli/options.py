@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -17,10 +18,18 @@ RequestId = Annotated[
     str,
     typer.Option("--request-id", help="Repeats a request: its first outcome stands. Default: drawn, and printed."),
 ]
+Currency = Annotated[str, typer.Option("--currency", help="Default: that of the subscription.", show_default=False)]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return once the record is in the log.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait; then exit code 6.")]
 WAIT_S = 30.0
 REASON = "from the command line"
+
+
+class Funding(StrEnum):
+    """Whether credit was given or bought."""
+
+    FREE = "free"
+    PAID = "paid"
 
 
 def login_name() -> str:
