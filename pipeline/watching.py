@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pipeline.alerting import BACK, Observed, Watch, over, under
-from pipeline.anomaly import bound
+from pipeline.anomaly import bound, is_anomaly
 from pipeline.entitlements import Asked, Running, asked_of, entitlement_of, quantity, quantity_of, spend, window_of
 from pipeline.forecast import forecast
 from pipeline.rating import Usage
@@ -92,7 +92,7 @@ def observations(rule: AlertRule, found: Sequence[Running], seen: Seen) -> list[
     if rule.on == "silence":
         return list(_silence(rule, seen))
     if rule.on == "balance":
-        covered = {one.customer for one in found if _covers(rule, one)}
+        covered = {one.customer for one in found if rule.covers(one.customer, one.due.plan)}
         return list(_balances(rule, covered if rule.plans else {name for name, _ in seen.balances}, seen))
     watched = [one for one in found if watches(rule, one)]
     if rule.on == "spend":
@@ -101,10 +101,6 @@ def observations(rule: AlertRule, found: Sequence[Running], seen: Seen) -> list[
         "usage": _usage, "forecast": _forecast, "anomaly": _anomaly
     }[rule.on]  # fmt: skip
     return [each for one in watched for each in look(rule, one, seen)]
-
-
-def _covers(rule: AlertRule, one: Running) -> bool:
-    return rule.covers(one.customer, one.due.plan)
 
 
 def _usage(rule: AlertRule, one: Running, seen: Seen) -> Iterator[Observed]:
@@ -184,7 +180,7 @@ def _anomaly(rule: AlertRule, one: Running, seen: Seen) -> Iterator[Observed]:
         return
     limit = bound(before.same, before.largest, sensitivity=rule.sensitivity, floor=rule.floor)
     figure = quantity(seen.usage.get(quantity_of(one, hour), ()))
-    if limit is None or not figure > limit:
+    if limit is None or not is_anomaly(figure, limit):
         return
     same = ",".join(plain(value) for value in before.same)
     yield over(
