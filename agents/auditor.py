@@ -17,7 +17,8 @@ from agents.positions import Positions
 from agents.store.audits import AuditStore
 from agents.store.totals import TotalsStore
 from agents.topics import CATALOGUE, USAGE_EVENTS
-from pipeline.sealing import chunks, covers, vector_of
+from pipeline.sealing import chunks
+from pipeline.vectors import covers, vector_of
 from schemas.tick import ERASURES, USAGE, Tick
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Auditor:
         # While an erasure is carried out, rows stand twice at their positions: they are not taken for copies.
         covered = [
             tick for tick in waiting
-            if covers(coverage, tick.vector.of(USAGE)) and tick.vector.end(ERASURES, 0) <= erased
+            if covers(vector_of(coverage, 0), tick.vector.of(USAGE)) and tick.vector.end(ERASURES, 0) <= erased
         ]  # fmt: skip
         if covered:
             tick = covered[0 if self._failed else -1]

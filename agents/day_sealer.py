@@ -19,7 +19,7 @@ from agents.store.day_totals import DayTotalsStore, Seal
 from agents.store.totals import TotalsStore
 from agents.topics import CATALOGUE, USAGE_EVENTS
 from pipeline.day_sealing import is_due
-from pipeline.sealing import covers, vector_of
+from pipeline.vectors import covers, vector_of
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import USAGE, Tick
 
@@ -42,11 +42,11 @@ class DaySealer:
         tick = await asyncio.to_thread(self._totals.last_tick)
         if tick is None or tick.number == self._done_tick:
             return 0
-        coverage = await asyncio.to_thread(self._totals.coverage)
+        coverage = vector_of(await asyncio.to_thread(self._totals.coverage), 0)
         if not covers(coverage, tick.vector.of(USAGE)):
             return 0
         meters = list((await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))).meters.values())
-        due = await asyncio.to_thread(self._due, tick, meters, vector_of(coverage, len(coverage)))
+        due = await asyncio.to_thread(self._due, tick, meters, coverage)
         for day, entries in due[:DAYS_PER_LOOK]:
             await asyncio.to_thread(self._days.seal, entries, day, tick)
         if len(due) <= DAYS_PER_LOOK:

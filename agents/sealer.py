@@ -19,7 +19,8 @@ from agents.store.metering_costs import CostStore
 from agents.store.totals import Known, TotalsStore
 from agents.telemetry import SEAL_SECONDS, SEALED_PANES
 from agents.topics import CATALOGUE, USAGE_EVENTS
-from pipeline.sealing import Pending, chunks, covers, ended_panes, followed, vector_of
+from pipeline.sealing import Pending, chunks, ended_panes, followed
+from pipeline.vectors import covers, vector_of
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import USAGE, Tick
 
@@ -54,7 +55,7 @@ class Sealer:
             return 0
         await self._refresh_view(tick)
         coverage = await self._follow(len(tick.vector.of(USAGE)))
-        if not covers(dict(enumerate(coverage)), tick.vector.of(USAGE)):
+        if not covers(coverage, tick.vector.of(USAGE)):
             return 0
         with SEAL_SECONDS.time():
             sealed, rest = await self.seal(tick, coverage)

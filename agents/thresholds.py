@@ -67,9 +67,8 @@ class Thresholds:
         plans = [entry for entry in catalogue.plans.values() if has_thresholds(entry.plan)]
         if not plans:
             return
-        if await asyncio.to_thread(
-            self._billing.uncovered, tick
-        ):  # copies are audited before the run that is asked for
+        # Copies are audited before the run that is asked for, not before it is asked for.
+        if await asyncio.to_thread(self._billing.uncovered, tick):
             return
         wanted = sorted({(entry.name, entry.version) for entry in plans})
         states = await asyncio.to_thread(self._billing.customers_on, wanted, partitions, tick.number)

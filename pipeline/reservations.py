@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from pipeline.vectors import covers
 from schemas.quantity import ZERO
 from schemas.reservation import AnyReservationRecord, BalanceRead, Release, Reserve
 
@@ -121,11 +122,6 @@ class Holdings:
 def follows(before: BalanceRead, after: BalanceRead) -> bool:
     """Whether a balance knows everything that another knew: its vector covers it, in the same window or a later one."""
     return after.window_start >= before.window_start and covers(after.vector, before.vector)
-
-
-def covers(vector: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether everything below `other` lies below `vector`."""
-    return len(vector) >= len(other) and all(mine >= its for mine, its in zip(vector, other, strict=False))
 
 
 def returned(

@@ -15,17 +15,6 @@ AT_ONCE = 5_000
 """Events that are read again without asking whether it is worth it."""
 
 
-def covers(coverage: Mapping[int, int], vector: Sequence[int]) -> bool:
-    """Whether everything below a vector is stored."""
-    return all(coverage.get(partition, 0) >= end for partition, end in enumerate(vector))
-
-
-def vector_of(coverage: Mapping[int, int], partitions: int) -> list[int]:
-    """Coverage as a vector: an entry for every partition, 0 for one of which nothing is stored."""
-    width = max([partitions, *(partition + 1 for partition in coverage)])
-    return [coverage.get(partition, 0) for partition in range(width)]
-
-
 class LedgerRange(NamedTuple):
     """A range of one partition that is stored, and the panes that its events touch."""
 

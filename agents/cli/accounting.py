@@ -10,6 +10,7 @@ from agents.ledger import Ledger, LedgerRow
 from agents.store.reconciliation import ReconciliationStore
 from agents.topics import USAGE_EVENTS
 from pipeline.reconciliation import LedgerCounts, PartitionAccount, RowCounts
+from pipeline.vectors import padded
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ def whole_log(ends: Sequence[int], ledger: Ledger) -> Extent:
 def part_of_log(starts: Sequence[int], ends: Sequence[int], ledger: Ledger) -> Extent:
     """From one vector to another."""
     coverage = ledger.coverage(USAGE_EVENTS)
-    padded = (*starts, *(0 for _ in ends[len(starts) :]))
+    begins = tuple(padded(starts, len(ends)))
     stored = (min(end, coverage.get(partition, 0)) for partition, end in enumerate(ends))
-    return Extent(padded, tuple(ends), tuple(map(max, padded, stored)), None)
+    return Extent(begins, tuple(ends), tuple(map(max, begins, stored)), None)
 
 
 async def metered_types(catalogue: CatalogueLog) -> frozenset[str]:

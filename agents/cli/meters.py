@@ -115,7 +115,8 @@ def _backfill(
 ) -> dict[str, int]:
     """The panes sealed per meter version; of every version that the catalogue holds, as the sealer does."""
     from agents.sealer import PANES_PER_STATEMENT
-    from pipeline.sealing import chunks, ended_panes, vector_of
+    from pipeline.sealing import chunks, ended_panes
+    from pipeline.vectors import vector_of
     from schemas.tick import USAGE
 
     tick = held.totals.last_tick()

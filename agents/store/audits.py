@@ -9,6 +9,7 @@ from string import Template
 from agents.store.connection import Connection, query_text
 from agents.store.positions import TOUCHED_DAYS
 from pipeline.sealing import chunks
+from pipeline.vectors import padded
 from schemas.tick import USAGE, Tick
 
 NEW_AT_ONCE = 20_000_000
@@ -39,7 +40,7 @@ class AuditStore:
         Identities are looked up in an index, which learns the new ones last: a run that dies in between only makes the
         next one look at more. Many are looked at in shares, so that memory stays bounded.
         """
-        start = _padded(before, len(usage))
+        start = padded(before, len(usage))
         asked: dict[str, object] = {"from": start, "usage": list(usage)}
         days = TOUCHED_DAYS if any(start) else "1"
         candidates, retract, index = (
@@ -60,14 +61,10 @@ class AuditStore:
             "SELECT DISTINCT intDiv(toUnixTimestamp(ts), 300) AS pane FROM retractions FINAL "
             "WHERE k_offset >= {before:Array(UInt64)}[k_partition + 1] "
             "AND k_offset < {usage:Array(UInt64)}[k_partition + 1] ORDER BY pane",
-            {"usage": usage, "before": _padded(before, len(usage))},
+            {"usage": usage, "before": padded(before, len(usage))},
         )
         return tuple(row[0] for row in rows)
 
     def record(self, tick: Tick) -> None:
         """Notes that everything below a tick's vector is audited: the last write of an audit."""
         self._db.insert("audits", ("tick", "usage"), [(tick.number, list(tick.vector.of(USAGE)))])
-
-
-def _padded(vector: Sequence[int], partitions: int) -> list[int]:
-    return [*vector, *(0 for _ in range(partitions - len(vector)))]

@@ -10,8 +10,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from string import Template
-from typing import Any
 
 from agents.store.connection import Connection, query_text
 from agents.store.metered_usage import Question, UsageReader
@@ -22,6 +22,7 @@ from pipeline.meter_sql import meter_sql, quoted
 from pipeline.rating import Usage
 from pipeline.sealing import PANE_S
 from pipeline.usage_sql import decimal_sql, to_ms
+from pipeline.vectors import padded
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import ATTRIBUTIONS, Tick, Vector
 
@@ -90,8 +91,7 @@ class BalanceStore:
         self._corrected_to = now
         if not before or before == now:
             return ()
-        padded = [*before, *(0 for _ in now[len(before) :])]
-        rows = self._db.tuples(query_text("corrected_panes"), {"before": padded, "usage": now})
+        rows = self._db.tuples(query_text("corrected_panes"), {"before": padded(before, len(now)), "usage": now})
         return tuple(row[0] for row in rows)
 
     def _read_plain(self, asked: Sequence[Asked], found: dict[Asked, list[Usage]], *, everybody: bool) -> None:
@@ -177,7 +177,5 @@ def _at(ms: int) -> str:
     return f"fromUnixTimestamp64Milli(toInt64({ms}), 'UTC')"
 
 
-def _moment(ms: int) -> Any:
-    from datetime import UTC, datetime
-
+def _moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)

@@ -33,12 +33,6 @@ class CompletenessStore:
             )
         ]
 
-    def open_gaps(self) -> dict[str, int]:
-        """Producer -> numbers that are missing for longer than ten minutes: for metrics."""
-        return dict(
-            self._db.tuples("SELECT source, sum(missing) FROM v_gaps WHERE state = 'open' GROUP BY source ORDER BY 1")
-        )
-
     def lateness(self, customer: str = "") -> list[dict[str, Any]]:
         """Rows of v_lateness: events by customer and label."""
         return self._db.rows(
@@ -61,7 +55,3 @@ class CompletenessStore:
     def leaks(self) -> list[dict[str, Any]]:
         """Rows of v_leaks, by kind, the most first."""
         return self._db.rows("SELECT * FROM v_leaks ORDER BY leak, events DESC, what, source")
-
-    def leaking(self) -> dict[str, int]:
-        """Kind of leak -> events: for metrics."""
-        return dict(self._db.tuples("SELECT leak, sum(events) FROM v_leaks GROUP BY leak ORDER BY leak"))

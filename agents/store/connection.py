@@ -113,18 +113,11 @@ class Connection:
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Inserts rows; returns only once the server has stored them."""
-        if rows:
-            self._insert(table, columns, rows)
-
-    def insert_columns(self, table: str, columns: Mapping[str, Sequence[object]]) -> None:
-        """Inserts columns of equal length; returns only once the server has stored them."""
-        if columns and len(next(iter(columns.values()))):
-            self._insert(table, list(columns), list(columns.values()), column_oriented=True)
-
-    def _insert(self, table: str, columns: Sequence[str], values: Sequence[Any], **named: object) -> None:
+        if not rows:
+            return
         types = [self._type(table, column) for column in columns]
         try:
-            self._call("insert", table, values, column_names=list(columns), column_types=types, **named)
+            self._call("insert", table, rows, column_names=list(columns), column_types=types)
         except StoreRefused:
             self._types.pop(table)  # the table may have been changed
             raise

@@ -9,6 +9,7 @@ from string import Template
 
 from agents.store.connection import Connection, Work, query_text
 from pipeline.day_sql import columns_sql, rows_sql, together, types_of
+from pipeline.vectors import padded
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import USAGE, Tick
 
@@ -56,7 +57,7 @@ class DayTotalsStore:
 
     def corrected_days(self, before: Sequence[int], coverage: Sequence[int]) -> tuple[date, ...]:
         """Days whose events change by the corrections in `[before, coverage)`."""
-        bound = {"before": [*before, *(0 for _ in coverage[len(before) :])], "usage": list(coverage)}
+        bound = {"before": padded(before, len(coverage)), "usage": list(coverage)}
         within = ("k_offset >= {before:Array(UInt64)}[k_partition + 1] AND k_offset < {usage:Array(UInt64)}"
                   "[k_partition + 1]")  # fmt: skip
         if not self._db.tuples(f"SELECT 1 FROM corrections WHERE {within} LIMIT 1", bound):
@@ -121,14 +122,10 @@ class DayTotalsStore:
         rows = self._db.tuples(query_text("usable_days"), {"tick": tick.number, "usage": usage})
         if not rows:
             return {}
-        lowest = [min(ends) for ends in zip(*(_padded(row[4], len(usage)) for row in rows), strict=True)]
+        lowest = [min(ends) for ends in zip(*(padded(row[4], len(usage)) for row in rows), strict=True)]
         changed = set(self.corrected_days(lowest, usage))
         found: dict[Version, dict[date, int]] = {}
         for meter, version, day, sealed, _ in rows:
             if day not in changed:
                 found.setdefault((meter, version), {})[day] = sealed
         return found
-
-
-def _padded(vector: Sequence[int], width: int) -> list[int]:
-    return [*vector[:width], *(0 for _ in range(width - len(vector)))]

@@ -94,10 +94,6 @@ class LookStore:
         )
         return tuple(StoredInvoice(*row) for row in rows)
 
-    def final_documents(self) -> tuple[StoredInvoice, ...]:
-        """Every document that has a number."""
-        return self.documents("number != ''", {})
-
     def documents_of(self, close_ids: Sequence[str]) -> tuple[StoredInvoice, ...]:
         """The documents of closes."""
         return self.documents("close_id IN {ids:Array(UUID)}", {"ids": list(close_ids)})

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from agents.store.connection import Connection
 from agents.topics import USAGE_EVENTS
-from pipeline.reservations import covers
 from pipeline.sealing import PANE_S
+from pipeline.vectors import covers, padded
 from schemas.catalogue_entry import MeterEntry
 
 SEALS = """
@@ -105,22 +105,16 @@ class OpenPanes:
     def _touch(self, pane: int, ends: Sequence[int]) -> None:
         before = self._touched.get(pane, ())
         width = max(len(before), len(ends))
-        padded = [[*side, *(0 for _ in range(width - len(side)))] for side in (before, ends)]
-        self._touched[pane] = [max(one, other) for one, other in zip(*padded, strict=True)]
+        self._touched[pane] = list(map(max, padded(before, width), padded(ends, width)))
         for sealed in self._sealed.values():
             sealed.touched.add(pane)
 
     def _look(self, sealed: _Sealed) -> None:
         """What was touched beyond the seal is open."""
         for pane in sealed.touched:
-            if not covers(sealed.vectors.get(pane, ()), _without_zeros(self._touched[pane])):
+            if not covers(sealed.vectors.get(pane, ()), self._touched[pane]):
                 sealed.open.add(pane)
         sealed.touched.clear()
-
-
-def _without_zeros(ends: Sequence[int]) -> Sequence[int]:
-    last = max((place for place, end in enumerate(ends) if end), default=-1)
-    return ends[: last + 1]
 
 
 def spans(panes: frozenset[int]) -> list[tuple[int, int]]:

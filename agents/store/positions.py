@@ -8,6 +8,7 @@ from string import Template
 from agents.store.connection import Connection, query_text
 from pipeline.positions import Copy, First, Judged, Key, Lost, Range
 from pipeline.validation import Event
+from pipeline.vectors import padded
 from schemas.event_time import moment
 
 TOUCHED_DAYS = (
@@ -28,9 +29,8 @@ class PositionStore:
     def without_rows(self, start: Sequence[int], to: Sequence[int]) -> tuple[Range, ...]:
         """Ranges of `[start, to)` that no table knows, in order. Days that the ledger does not name are not read."""
         days = TOUCHED_DAYS if any(start) else "1"
-        padded = [*start, *(0 for _ in to[len(start) :])]
         sql = Template(query_text("positions_without_rows")).substitute(days=days)
-        return tuple(Range(*row) for row in self._db.tuples(sql, {"from": padded, "to": list(to)}))
+        return tuple(Range(*row) for row in self._db.tuples(sql, {"from": padded(start, len(to)), "to": list(to)}))
 
     def firsts(self, records: Sequence[Judged]) -> dict[Key, First]:
         """The stored rows that share their key with events among the records."""

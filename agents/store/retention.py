@@ -16,11 +16,6 @@ class RetentionStore:
     def __init__(self, connection: Connection) -> None:
         self._db = connection
 
-    def retired_before(self) -> datetime:
-        """Events before it are not kept; 1970 if nothing was retired."""
-        found: datetime = self._db.tuples("SELECT max(before) FROM retirements")[0][0]
-        return found
-
     def billing_time(self) -> tuple[int, datetime] | None:
         """Number and time of the last tick."""
         rows = self._db.tuples("SELECT number, time FROM ticks FINAL ORDER BY number DESC LIMIT 1")

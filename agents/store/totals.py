@@ -13,6 +13,7 @@ from agents.topics import USAGE_EVENTS
 from pipeline.meter_sql import meter_sql, quoted
 from pipeline.sealing import PANE_S, LedgerRange
 from pipeline.usage_sql import decimal_sql, sum_sql
+from pipeline.vectors import padded
 from schemas.catalogue_entry import MeterEntry, PlanEntry
 from schemas.tick import Tick
 
@@ -62,8 +63,8 @@ class TotalsStore:
 
     def corrected_panes(self, before: Sequence[int], coverage: Sequence[int]) -> tuple[int, ...]:
         """Panes whose totals change by the corrections in `[before, coverage)`; sealed or not, of any meter."""
-        padded = [*before, *(0 for _ in coverage[len(before) :])]
-        rows = self._db.tuples(query_text("corrected_panes"), {"before": padded, "usage": list(coverage)})
+        bound = {"before": padded(before, len(coverage)), "usage": list(coverage)}
+        rows = self._db.tuples(query_text("corrected_panes"), bound)
         return tuple(row[0] for row in rows)
 
     def erased_to(self) -> int:

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pipeline.sealing import LedgerRange, Pending, chunks, covers, ended_panes, followed, vector_of
+from pipeline.sealing import LedgerRange, Pending, chunks, ended_panes, followed
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
 PANE = int(NOON.timestamp()) // 300
-
-
-def test_coverage_covers_a_vector_only_if_every_partition_does() -> None:
-    assert covers({0: 5, 1: 7}, (5, 7))
-    assert not covers({0: 5}, (5, 1))
-    assert covers({}, (0, 0))
-
-
-def test_a_coverage_as_a_vector_has_a_place_for_every_partition() -> None:
-    assert vector_of({2: 9}, 2) == [0, 0, 9]
-    assert vector_of({0: 4}, 3) == [4, 0, 0]
 
 
 def test_a_coverage_follows_the_ranges_that_join_it_and_stops_at_a_gap() -> None:
