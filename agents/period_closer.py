@@ -14,7 +14,7 @@ from itertools import groupby
 from agents.catalogue import CatalogueLog
 from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
-from agents.freezing import freeze, usage_of
+from agents.freezing import Days, freeze, usage_of
 from agents.gate import touched_customers
 from agents.late_usage import looking_back
 from agents.logs import Logs
@@ -59,10 +59,10 @@ class PeriodCloser:
     async def _close(self, tick: Tick, revision: int, runs: Sequence[BillingRun]) -> int:
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
         runs = await asyncio.to_thread(looking_back, self._store.late_usage, tick, runs, catalogue)
-        passed = await asyncio.to_thread(self._gate, tick, runs, catalogue)
+        days = await asyncio.to_thread(self._store.days.usable, tick)
+        passed = await asyncio.to_thread(self._gate, tick, runs, catalogue, days)
         with self._crash.around(Step.LATE):
             await asyncio.to_thread(self._store.late_usage.insert, passed)
-        days = await asyncio.to_thread(self._store.days.usable, tick)
         usage = await asyncio.to_thread(usage_of, self._store, tick, revision, passed, catalogue, days=days)
         frozen = [freeze(run, catalogue, usage) for run in passed]
         with self._crash.around(Step.FREEZE):
@@ -78,9 +78,9 @@ class PeriodCloser:
         log.info("tick %s: closed %s of %s runs", tick.number, len(frozen), len(runs))
         return len(frozen)
 
-    def _gate(self, tick: Tick, runs: Sequence[BillingRun], catalogue: Catalogue) -> list[BillingRun]:
+    def _gate(self, tick: Tick, runs: Sequence[BillingRun], catalogue: Catalogue, days: Days) -> list[BillingRun]:
         """The runs that pass; what `tally reconcile` would find of them parks the customers that it touches."""
-        touched = touched_customers(self._reconciliation, tick, gated(runs, catalogue))
+        touched = touched_customers(self._reconciliation, tick, gated(runs, catalogue), days)
         passed = []
         for run in runs:
             faults = [touched[key] for due in run.periods if (key := (run.customer, due.service)) in touched]

@@ -8,7 +8,7 @@ Sealed panes keep what can be added up (events, sum); `count` and `sum` may be r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -46,13 +46,7 @@ class Frame:
 
     def whole_days(self) -> tuple[date, ...]:
         """The UTC days that lie in the span and outside its pauses, all of each."""
-        first, last = (moment.astimezone(UTC) for moment in (self.span.start, self.span.end))
-        day = first.date() if first.time() == time.min else first.date() + _DAY
-        found = []
-        while day < last.date():
-            found.append(day)
-            day += _DAY
-        return tuple(day for day in found if not any(_overlap(day, gap) for gap in self.gaps))
+        return tuple(day for day in whole_days(self.span) if not any(_overlap(day, gap) for gap in self.gaps))
 
     def labelled(self) -> tuple[tuple[Period | None, Period], ...]:
         """Each window, and the part of it that is served; the whole span without windows."""
@@ -60,6 +54,15 @@ class Frame:
             return ((None, self.span),)
         found = windows_of(self.window, self.span, self.time_zone, anchor=self.anchor)
         return tuple((window, window.intersection(self.span)) for window in found)
+
+
+def whole_days(span: Period) -> Iterator[date]:
+    """The UTC days that lie in a span, all of each."""
+    first, last = (moment.astimezone(UTC) for moment in (span.start, span.end))
+    day = first.date() if first.time() == time.min else first.date() + _DAY
+    while day < last.date():
+        yield day
+        day += _DAY
 
 
 def _overlap(day: date, gap: Period) -> bool:

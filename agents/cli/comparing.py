@@ -23,6 +23,7 @@ from agents.topics import (
 )
 from pipeline.positions import Lost
 from pipeline.reconciliation import PartitionAccount, differences
+from pipeline.usage_sql import whole_days
 from schemas.period import Period
 from schemas.tick import USAGE
 
@@ -131,16 +132,22 @@ def _rows(account: PartitionAccount) -> int:
 
 
 async def _totals(readers: Reading, period: Period | None, found: Compared) -> None:
-    """Sealed panes per meter version, and customers whose panes differ from raw events."""
+    """Sealed panes per meter version, and customers whose panes or days differ from raw events."""
     tick = readers.billing.last_tick()
     if tick is None:
         return
+    days = readers.billing.days.usable(tick)
     for entry in (await readers.catalogue.newest()).meters.values():
         count, span = readers.reconciliation.sealed(entry, period)
         if span is not None:
             found.panes[f"{entry.name}@{entry.version}"] = count
-            differing = readers.reconciliation.differing_customers(tick, entry, span)
-            found.differences += [f"{customer}: {said}" for customer, said in differing.items()]
+            known = days.get((entry.name, entry.version), {})
+            taken = {day: known[day] for day in whole_days(period) if day in known} if period else known
+            for differing in (
+                readers.reconciliation.differing_customers(tick, entry, span),
+                readers.reconciliation.differing_days(tick, entry, taken),
+            ):
+                found.differences += [f"{customer}: {said}" for customer, said in differing.items()]
 
 
 async def _deep(readers: Reading, screen: Screen, extent: Extent, found: Compared) -> None:

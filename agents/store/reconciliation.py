@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from string import Template
 
 from agents.store.connection import Connection, Work, query_text
+from pipeline.day_sql import columns_sql, rows_sql, types_of
 from pipeline.meter_sql import meter_sql, quoted
 from pipeline.reconciliation import RowCounts
 from pipeline.sealing import PANE_S
@@ -44,11 +45,7 @@ class ReconciliationStore:
             work=Work("gate", entry.name, entry.version),
         )
         rows += self._corrected(fragments, parameters)
-        return {
-            customer: f"meter {entry.name}: {panes} panes differ, {raw_events} events raw, {total_events} in totals, "
-            f"{raw_value} against {total_value}"
-            for customer, panes, raw_events, total_events, raw_value, total_value in rows
-        }
+        return {customer: _said(entry, f"{panes} panes", *sums) for customer, panes, *sums in rows}
 
     def _corrected(
         self, fragments: Mapping[str, str], parameters: Mapping[str, object]
@@ -61,6 +58,41 @@ class ReconciliationStore:
             recount = Template(query_text("pane_recount")).substitute(fragments, panes=listed)
             span = {"starts": _start(panes[0]), "ends": _start(panes[-1] + 1)}
             found += self._db.tuples(recount, {**parameters, **span, "usage": list(vector)})
+        return found
+
+    def differing_days(self, tick: Tick, entry: MeterEntry, days: Mapping[date, int]) -> dict[str, str]:
+        """Customers for whom sealed days differ from raw events as of the vectors they were computed under, and how.
+
+        `days` are days with the ticks of their seals, as a close takes them.
+        """
+        group, columns = columns_sql([entry])
+        counted = Template(query_text("counted_events")).substitute(types=types_of([entry]), subjects="1")
+        sql = Template(query_text("day_differences")).substitute(
+            rows=rows_sql([entry]), group=group, columns=columns, counted_events=counted,
+            attributions_as_of=query_text("attributions_as_of"),
+        )  # fmt: skip
+        found = {}
+        for (sealed, vector), some in self._by_seal(entry, days).items():
+            for customer, count, *sums in self._db.tuples(sql, {
+                "meter": entry.name, "version": entry.version, "sealed": sealed, "usage": list(vector), "days": some,
+                "starts": _midnight(some[0]), "ends": _midnight(some[-1] + timedelta(days=1)),
+                "attributions": tick.vector.end(ATTRIBUTIONS, 0),
+            }, work=Work("gate", entry.name, entry.version)):  # fmt: skip
+                found[customer] = _said(entry, f"{count} days", *sums)
+        return found
+
+    def _by_seal(self, entry: MeterEntry, days: Mapping[date, int]) -> dict[tuple[int, tuple[int, ...]], list[date]]:
+        """Tick and vector of a seal -> the days that were computed under it, in order."""
+        if not days:
+            return {}
+        vectors = dict(self._db.tuples(
+            "SELECT tick, any(vector) FROM day_seals WHERE meter = {meter:String} AND meter_version = {version:String} "
+            "AND tick IN {ticks:Array(UInt64)} GROUP BY tick",
+            {"meter": entry.name, "version": entry.version, "ticks": sorted(set(days.values()))},
+        ))  # fmt: skip
+        found: dict[tuple[int, tuple[int, ...]], list[date]] = {}
+        for day, sealed in sorted(days.items()):
+            found.setdefault((sealed, tuple(vectors[sealed])), []).append(day)
         return found
 
     def customers_with_lost_rows(self, tick: Tick, span: Period) -> dict[str, str]:
@@ -112,6 +144,16 @@ class ReconciliationStore:
         )
         panes, start, end = rows[0]
         return int(panes), Period(start=start, end=end) if panes else None
+
+
+def _said(entry: MeterEntry, what: str, raw_events: int, events: int, raw_value: Decimal, value: Decimal) -> str:
+    return (
+        f"meter {entry.name}: {what} differ, {raw_events} events raw, {events} in totals, {raw_value} against {value}"
+    )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _start(pane: int) -> datetime:

@@ -1,4 +1,4 @@
-"""One customer of a thousand whose totals differ is parked; the others are billed on time, and it follows later."""
+"""Of a thousand customers two whose totals differ are parked: the others are billed on time, and they follow later."""
 
 from __future__ import annotations
 
@@ -26,9 +26,13 @@ anchor = "calendar"
 rate_cards = [{ id = "use", meter = "calls", price = { model = "per_unit", unit_price = "0.10" } }]
 """
 TOTAL = "FROM pane_totals FINAL WHERE subject = 'k0500'"
+ROW = "FROM day_totals FINAL WHERE subject = 'k0600'"
+DAY = f"INSERT INTO day_totals SELECT * REPLACE ({{0}} AS events, {{0}} AS total) {ROW}"
 
 
-async def test_one_corrupted_of_a_thousand_and_999_invoices_on_time(deployment: Deployment) -> None:
+async def test_a_pane_and_a_day_corrupted_of_a_thousand_customers_and_998_invoices_on_time(
+    deployment: Deployment,
+) -> None:
     deployment.line()
     await deployment.apply(CATALOGUE)
     await deployment.begin(BEGINS)
@@ -40,15 +44,24 @@ async def test_one_corrupted_of_a_thousand_and_999_invoices_on_time(deployment: 
     columns = ("meter", "meter_version", "subject", "pane", "grp", "events", "invalid", "total", "ver")
     (row,) = deployment.rows(f"SELECT {', '.join(columns)} {TOTAL}")
     await asyncio.to_thread(deployment.db.insert, "pane_totals", columns, [(*row[:5], 7, *row[6:7], 7, row[8])])
+    await deployment.until(lambda: deployment.rows("SELECT count() FROM day_seals")[0][0], "the day is sealed")
+    await asyncio.to_thread(deployment.db.execute, DAY.format(9))
     await deployment.tick(CLOSES)
-    invoices = await deployment.invoices(CUSTOMERS - 1)
-    assert [invoice.customer for invoice in invoices] == [name for name in names if name != "k0500"]
+    invoices = await deployment.invoices(CUSTOMERS - 2)
+    assert [invoice.customer for invoice in invoices] == [name for name in names if name not in ("k0500", "k0600")]
     assert {invoice.issued_at for invoice in invoices} == {CLOSES}
-    (parked,) = (await answer(deployment, "close"))["parked"]
-    assert (parked["customer"], parked["reason"]) == ("k0500", "totals_differ")
+    parked = sorted((await answer(deployment, "close"))["parked"], key=lambda one: one["customer"])
+    assert [(one["customer"], one["reason"]) for one in parked] == [(n, "totals_differ") for n in ("k0500", "k0600")]
+    differs = "meter calls: 1 days differ, 1 events raw, 9 in totals, 1.000000000000 against 9.000000000000"
+    assert parked[1]["detail"] == differs
+    said = (await answer(deployment, "reconcile", code=5))["differences"]
+    assert f"k0600: {differs}" in said
     refused = await tally(deployment, "close", "--release", "k0500")
     assert (refused.returncode, "--reason: must say why" in refused.stderr) == (1, True)
     await asyncio.to_thread(deployment.db.insert, "pane_totals", columns, [row])
+    await asyncio.to_thread(deployment.db.execute, DAY.format(1))
+    await answer(deployment, "close", "--release", "k0600", "--reason", "computed again")
+    await deployment.invoices(CUSTOMERS - 1)
     await answer(deployment, "close", "--release", "k0500", "--reason", "sealed again")
     last = (await deployment.invoices(CUSTOMERS))[-1]
     assert (last.customer, last.number) == ("k0500", f"INV-{CUSTOMERS:06d}")
