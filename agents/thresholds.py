@@ -56,13 +56,17 @@ class Thresholds:
         self._catalogue, self._crash = catalogue, crash
         self._done: dict[str, int] = {}
         """Customer -> the last tick that it was looked at under."""
+        self._looked: tuple[int, tuple[int, ...]] = (0, ())
+        """The last tick under which all customers of these partitions were looked at."""
 
     async def look(self, partitions: Sequence[int]) -> None:
         """Asks for every interim invoice that the newest tick's usage makes due, once the ledger covers its vector."""
         newest = await asyncio.to_thread(self._billing.newest_tick)
         if newest is None:
             return
-        tick = newest[0]
+        tick, all_of = newest[0], (newest[0].number, tuple(partitions))
+        if all_of == self._looked:
+            return
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
         plans = [entry for entry in catalogue.plans.values() if has_thresholds(entry.plan)]
         if not plans:
@@ -74,10 +78,12 @@ class Thresholds:
         states = await asyncio.to_thread(self._billing.customers_on, wanted, partitions, tick.number)
         states = [state for state in states if self._done.get(state.customer, 0) < tick.number]
         rated = await asyncio.to_thread(self._lines.rated, [(one.customer, one.last_run) for one in states])
-        for state in states:
-            if not state.last_run or (state.customer, state.last_run) in rated:
-                await self._look_at(tick, state, catalogue)
-                self._done[state.customer] = tick.number
+        ready = [one for one in states if not one.last_run or (one.customer, one.last_run) in rated]
+        for state in ready:
+            await self._look_at(tick, state, catalogue)
+            self._done[state.customer] = tick.number
+        if len(ready) == len(states):
+            self._looked = all_of
 
     async def _look_at(self, tick: Tick, state: CustomerState, catalogue: Catalogue) -> None:
         for one in running_periods(state, tick, catalogue):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -72,7 +72,7 @@ class Wallets:
         split = _split(wallet, [(use.grant, use.treatment, use.used) for use in invoice.credits])
         entries = [*wallet_changes.burnt(wallet, invoice), *wallet_changes.sold(wallet, invoice)]
         on_order = sum((entry.on_order for entry in entries if entry.kind == "sold"), ZERO)
-        return _with(split, on_order=on_order), self._took(offset, entries)
+        return replace(split, on_order=on_order), self._took(offset, entries)
 
     def noted(
         self, offset: int, note: CreditNote, invoice: Invoice | None, earlier: Sequence[CreditNote]
@@ -88,7 +88,7 @@ class Wallets:
         order = self.order_of(invoice)
         if order is None:
             return split, shares, moves
-        split = _with(split, on_order=order.on_order, lost=note.totals.net if order.state == "closed" else ZERO)
+        split = replace(split, on_order=order.on_order, lost=note.totals.net if order.state == "closed" else ZERO)
         gone = wallet_changes.closed(order, invoice, note.issued_at)
         self.held[note.customer] = wallet_of([gone], self.of(note.customer))  # its posting is the note's
         return split, shares, WalletMoves((*moves.entries, gone), moves.transactions)
@@ -174,7 +174,3 @@ def _split(wallet: Wallet, uses: Iterable[tuple[str, str | None, Decimal]]) -> C
         else:
             paid += amount
     return CreditSplit(paid, free, discounted)
-
-
-def _with(split: CreditSplit, on_order: Decimal = ZERO, lost: Decimal = ZERO) -> CreditSplit:
-    return CreditSplit(split.paid, split.free, split.discounted, on_order, lost)
