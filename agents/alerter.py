@@ -20,9 +20,9 @@ from agents.store.alerts import AlertStore, Key
 from agents.store.balances import BalanceStore
 from agents.store.billing import BillingStore
 from agents.topics import ALERTS, CATALOGUE, FINALISATIONS
-from pipeline.alerting import WatchState, steps
-from pipeline.entitlements import Running, running
-from pipeline.watching import Hours, Seen, hour_of, observations, wanted, watches
+from pipeline.limits.alerting import WatchState, steps
+from pipeline.limits.entitlements import Running, running
+from pipeline.limits.watching import Hours, Seen, hour_of, observations, wanted, watches
 from schemas.alert_rule import AlertRule
 from schemas.catalogue_entry import Catalogue
 from schemas.customer_state import CustomerState

@@ -17,8 +17,8 @@ from agents.positions import Positions
 from agents.store.audits import AuditStore
 from agents.store.totals import TotalsStore
 from agents.topics import CATALOGUE, USAGE_EVENTS
-from pipeline.sealing import chunks
-from pipeline.vectors import covers, vector_of
+from pipeline.meters.sealing import chunks
+from pipeline.meters.vectors import covers, vector_of
 from schemas.tick import ERASURES, USAGE, Tick
 
 log = logging.getLogger(__name__)

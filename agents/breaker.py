@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from pipeline.rejections import Flood, LastRecords
+from pipeline.intake.rejections import Flood, LastRecords
 from schemas.dead_letter import DeadLetter
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from agents.logs import Logs
 from agents.topics import CATALOGUE
-from pipeline.catalogue_changes import changes
+from pipeline.catalogue.changes import changes
 from schemas.catalogue_entry import ENTRY, AnyEntry, Catalogue, catalogue_of
 
 KEPT = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.catalogue_validation import Fault, Loaded, load_catalogue
+from pipeline.catalogue.loading import Fault, Loaded, load_catalogue
 from schemas.catalogue_entry import AlertEntry, AnyEntry, CouponEntry, IssuerEntry, MeterEntry, PlanEntry
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from pipeline.catalogue_validation import tables
+from pipeline.catalogue.loading import tables
 
 PLAIN_VALUE = {
     "anyOf": [

@@ -1,7 +1,7 @@
 """Billing time: ticks are made and read here.
 
 This is the one place where a wall clock is read. Anyone may append to billing.ticks; which records count is decided by
-`pipeline.clock`, from the log alone. Source: design.md §2.4 and §4.
+`pipeline.calendar.clock`, from the log alone. Source: design.md §2.4 and §4.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from agents.logs import Logs
 from agents.topics import TICKS
-from pipeline.clock import ClockRefusal, advance
+from pipeline.calendar.clock import ClockRefusal, advance
 from schemas.engine import ENGINE
 from schemas.tick import INPUT_LOGS, Clock, Tick, Vector
 

@@ -1,8 +1,8 @@
 """The day sealer: whole UTC days of every meter, computed once when they are over, for readers and for closes.
 
 A day is computed under the vector of a tick, from raw events, never incremented; what came for it since makes it
-unusable until it is computed again (`pipeline.day_sealing`). Whoever holds partition 0 does it; two would write the
-same rows.
+unusable until it is computed again (`pipeline.meters.day_sealing`). Whoever holds partition 0 does it; two would
+write the same rows.
 Source: design.md §5, "Totals".
 """
 
@@ -18,8 +18,8 @@ from agents.delivery import TallyApp
 from agents.store.day_totals import DayTotalsStore, Seal
 from agents.store.totals import TotalsStore
 from agents.topics import CATALOGUE, USAGE_EVENTS
-from pipeline.day_sealing import is_due
-from pipeline.vectors import covers, vector_of
+from pipeline.meters.day_sealing import is_due
+from pipeline.meters.vectors import covers, vector_of
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import USAGE, Tick
 

@@ -20,8 +20,8 @@ from agents.logs import Logs
 from agents.record_batch import RecordBatch
 from agents.store.dead_letters import DeadLetterStore, StoredLetter
 from agents.topics import DEAD_LETTERS, USAGE_EVENTS
-from pipeline.mending import mended, mended_binary
-from pipeline.validation import Correction, Event, Rejection, binary_attributes, validate
+from pipeline.intake.mending import mended, mended_binary
+from pipeline.intake.validation import Correction, Event, Rejection, binary_attributes, validate
 from schemas.quantity import read_json
 from schemas.resolution import HEADER, LogPosition, Resolution
 

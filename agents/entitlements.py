@@ -24,7 +24,7 @@ from agents.store.billing import BillingStore
 from agents.store.connection import StoreUnavailable
 from agents.store.settlements import SettlementStore
 from agents.topics import CATALOGUE, RESERVATIONS, USAGE_EVENTS, KafkaUnavailable
-from pipeline.entitlements import (
+from pipeline.limits.entitlements import (
     Asked,
     Running,
     asked_of,
@@ -35,7 +35,7 @@ from pipeline.entitlements import (
     spend,
     window_of,
 )
-from pipeline.reservations import Holdings, returned
+from pipeline.limits.reservations import Holdings, returned
 from schemas.catalogue_entry import Catalogue
 from schemas.customer_state import CustomerState
 from schemas.entitlement import Entitlement, EntitlementAnswer

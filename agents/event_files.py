@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import IO, Literal
 
-from pipeline.access_log import columns_of
-from pipeline.event_rows import RowReader, RowRefused
+from pipeline.intake.access_log import columns_of
+from pipeline.intake.event_rows import RowReader, RowRefused
 from schemas.event_mapping import ACCESS_LOG, EventMapping
 
 Format = Literal["json", "csv", "access-log"]

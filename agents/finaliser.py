@@ -1,8 +1,9 @@
 """The finaliser: one order in which documents become final, numbers from that order, and every transition an event.
 
 Drafts of a complete tick and commands about documents enter `billing.finalisations`; its records, in order, are folded
-by `pipeline.books` into numbers, issue dates, credit notes and how documents stand. Everything that is decided here is
-a function of that log and of the drafts: a rebuild that reads it before it has computed a draft waits for that one.
+by `pipeline.documents.books` into numbers, issue dates, credit notes and how documents stand. Everything that is
+decided here is a function of that log and of the drafts: a rebuild that reads it before it has computed a draft waits
+for that one.
 Per batch: events are published, then numbers, answers and lines are stored, then the documents in one insert, which is
 the place from which a restarted worker goes on. Source: design.md §4, §7.
 """
@@ -24,11 +25,11 @@ from agents.store.credits import CreditStore
 from agents.store.documents import DocumentStore
 from agents.store.money import MoneyStore
 from agents.topics import CATALOGUE, COMMANDS, FINALISATIONS, INVOICES, INVOICES_LATEST, OUTCOMES
-from pipeline.books import Change, Document, DraftMissing, Entered
-from pipeline.collection_effects import effects_of
-from pipeline.document_events import Written, commands_of, event_texts, written
-from pipeline.revenue import booked_revenue, revenue_lines
-from pipeline.wallet_steps import due
+from pipeline.collection.collection_effects import effects_of
+from pipeline.collection.revenue import booked_revenue, revenue_lines
+from pipeline.documents.books import Change, Document, DraftMissing, Entered
+from pipeline.documents.document_events import Written, commands_of, event_texts, written
+from pipeline.wallets.wallet_steps import due
 from schemas.command import CommandOutcome, SettleTopUp, TopUp
 from schemas.document_log import DOCUMENT_RECORD, CreditAction, DocumentAction, Finalisation, LogRecord
 from schemas.invoice import Invoice

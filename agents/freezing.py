@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from agents.store.billing import BillingStore
 from agents.store.metered_usage import Question, UsageRow
-from pipeline.period_close import Wanted, all_wanted, wanted_of
-from pipeline.usage_needed import GROUPS
+from pipeline.closing.period_close import Wanted, all_wanted, wanted_of
+from pipeline.meters.usage_needed import GROUPS
 from schemas.catalogue_entry import Catalogue
 from schemas.customer_state import BillingRun, PeriodClosed
 from schemas.identity import derived_id

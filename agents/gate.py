@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from agents.freezing import NONE, Days
 from agents.store.reconciliation import ReconciliationStore
-from pipeline.usage_sql import whole_days
+from pipeline.meters.usage_sql import whole_days
 from schemas.catalogue_entry import MeterEntry
 from schemas.period import Period
 from schemas.tick import Tick

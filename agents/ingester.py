@@ -26,8 +26,8 @@ from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
 from agents.store.usage import Encoded, UsageStore, encoded_together
 from agents.topics import DEAD_LETTERS, USAGE_EVENTS, KafkaUnavailable
-from pipeline.settling import Settlement, settlements
-from pipeline.usage_block import UsageBlock, judge
+from pipeline.intake.usage_block import UsageBlock, judge
+from pipeline.limits.settling import Settlement, settlements
 from schemas.dead_letter import DeadLetter
 from schemas.epoch import Epoch
 

@@ -23,11 +23,11 @@ from agents.store.documents import DocumentStore
 from agents.store.frozen_usage import usage_by_meter
 from agents.store.run_lines import RunLineStore, in_rounds
 from agents.topics import CATALOGUE, PERIODS
-from pipeline.books import Document
-from pipeline.engines import engine_of
-from pipeline.holds import held
-from pipeline.invoicing import Terms
-from pipeline.run_lines import RunLines
+from pipeline.closing.engines import engine_of
+from pipeline.closing.run_lines import RunLines
+from pipeline.documents.books import Document
+from pipeline.documents.holds import held
+from pipeline.documents.invoicing import Terms
 from schemas.customer_state import PeriodClosed
 from schemas.invoice import Invoice
 from schemas.issuer import HoldRules

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import groupby
 
 from agents.store.late_usage import LateUsageStore
-from pipeline.late_usage import closed_before, with_late
+from pipeline.closing.late_usage import closed_before, with_late
 from schemas.catalogue_entry import Catalogue
 from schemas.customer_state import BillingRun
 from schemas.period import Period

@@ -21,7 +21,7 @@ from agents.logs import Logs
 from agents.store.billing import BillingStore
 from agents.store.reconciliation import ReconciliationStore
 from agents.topics import CATALOGUE, COMMANDS, PERIODS
-from pipeline.period_close import all_wanted
+from pipeline.closing.period_close import all_wanted
 from schemas.catalogue_entry import Catalogue, MeterEntry
 from schemas.customer_state import BillingRun
 from schemas.period import Period

@@ -15,8 +15,8 @@ from agents.clock import first_tick
 from agents.logs import LogRecord, Logs
 from agents.store.positions import PositionStore
 from agents.topics import USAGE_EVENTS
-from pipeline.positions import Copy, Judged, Lost, Range, empty_parts, settled, together
-from pipeline.validation import validate
+from pipeline.intake.validation import validate
+from pipeline.proof.positions import Copy, Judged, Lost, Range, empty_parts, settled, together
 
 AT_ONCE = 2_000
 

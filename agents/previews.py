@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
-from pipeline.fault_texts import faults_of, path_text
-from pipeline.invoice_preview import PreviewRefused, preview
+from pipeline.catalogue.fault_texts import faults_of, path_text
+from pipeline.documents.invoice_preview import PreviewRefused, preview
 from schemas.identity import canonical_json
 from schemas.invoice_preview import InvoicePreview, InvoicePreviewed
 from schemas.quantity import read_json

@@ -23,7 +23,7 @@ from agents.intake import Intake
 from agents.logs import Logs
 from agents.settings import Settings
 from agents.topics import USAGE_EVENTS
-from pipeline.validation import Rejection, validate
+from pipeline.intake.validation import Rejection, validate
 from schemas.dead_letter import EXPLANATIONS, Reason
 from schemas.identity import derived_id
 

@@ -19,7 +19,7 @@ from agents.logs import Logs
 from agents.publisher import Publisher, subject_of
 from agents.settings import Settings
 from agents.topics import USAGE_EVENTS
-from pipeline.admission import Admission, Refusal, admit
+from pipeline.intake.admission import Admission, Refusal, admit
 
 CHUNK_LINES = 5_000
 KEPT_REFUSALS = 1_000

@@ -16,9 +16,9 @@ from agents.logs import LogRecord, Logs
 from agents.store.positions import PositionStore
 from agents.store.recount import RecountStore, StoredRow
 from agents.topics import USAGE_EVENTS
-from pipeline.positions import First, Judged
-from pipeline.recount import Reading, amounts, counted, needs_no_exact_form, read
-from pipeline.validation import Event
+from pipeline.intake.validation import Event
+from pipeline.proof.positions import First, Judged
+from pipeline.proof.recount import Reading, amounts, counted, needs_no_exact_form, read
 from schemas.erasure import PSEUDONYM, pseudonym_of, subject_hash
 
 AT_ONCE = 50_000

@@ -17,10 +17,10 @@ from agents.record_batch import RecordBatch
 from agents.store.totals import TotalsStore
 from agents.store.usage import UsageStore
 from agents.topics import USAGE_EVENTS
-from pipeline.positions import Lost, Range, together
-from pipeline.sealing import chunks, ended_panes
-from pipeline.usage_block import UsageBlock, judge
-from pipeline.vectors import vector_of
+from pipeline.intake.usage_block import UsageBlock, judge
+from pipeline.meters.sealing import chunks, ended_panes
+from pipeline.meters.vectors import vector_of
+from pipeline.proof.positions import Lost, Range, together
 from schemas.tick import USAGE
 
 PANES_PER_STATEMENT = 4000

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from agents.logs import LogRecord, Logs
 from agents.topics import RESERVATIONS, KafkaRefused, KafkaUnavailable
-from pipeline.reservations import Holdings, Verdict
+from pipeline.limits.reservations import Holdings, Verdict
 from schemas.reservation import RESERVATION_RECORD, AnyReservationRecord, Reserve
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,8 @@
 """The sealer: totals per five-minute pane, computed once the ledger covers the tick that ended them.
 
 A pane is recomputed from raw events, never incremented. A correction makes it dirty, and it is sealed again at the next
-tick; late events do too, and it is sealed again once that is worth it (`pipeline.sealing`). One worker seals (the
-holder of partition 0); two would write the same rows.
+tick; late events do too, and it is sealed again once that is worth it (`pipeline.meters.sealing`). One worker seals
+(the holder of partition 0); two would write the same rows.
 Source: design.md §5.
 """
 
@@ -19,8 +19,8 @@ from agents.store.metering_costs import CostStore
 from agents.store.totals import Known, TotalsStore
 from agents.telemetry import SEAL_SECONDS, SEALED_PANES
 from agents.topics import CATALOGUE, USAGE_EVENTS
-from pipeline.sealing import Pending, chunks, ended_panes, followed
-from pipeline.vectors import covers, vector_of
+from pipeline.meters.sealing import Pending, chunks, ended_panes, followed
+from pipeline.meters.vectors import covers, vector_of
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import USAGE, Tick
 

@@ -26,10 +26,10 @@ from agents.store.billing import BillingStore, StoredState
 from agents.store.documents import DocumentStore
 from agents.store.subscription_events import Announced, SubscriptionEventStore
 from agents.topics import CATALOGUE, COMMANDS, INVOICES, OUTCOMES
-from pipeline.credit_commands import credit_action
-from pipeline.runs import bill, next_due_at
-from pipeline.subscription_events import announced, next_transition_at, subscription_event, transitions
-from pipeline.subscriptions import decide
+from pipeline.closing.runs import bill, next_due_at
+from pipeline.subscriptions.fold import decide
+from pipeline.subscriptions.subscription_events import announced, next_transition_at, subscription_event, transitions
+from pipeline.wallets.credit_commands import credit_action
 from schemas.catalogue_entry import Catalogue
 from schemas.command import COMMAND_RECORD, ActOnDocument, Command, CommandOutcome, TickCopy
 from schemas.customer_state import BillingRun, CustomerState

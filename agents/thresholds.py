@@ -21,9 +21,9 @@ from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.frozen_usage import usage_by_meter
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE, COMMANDS
-from pipeline.engines import engine_of
-from pipeline.interims import Crossed, crossed, is_asked
-from pipeline.runs import interim_dues
+from pipeline.closing.engines import engine_of
+from pipeline.closing.interims import Crossed, crossed, is_asked
+from pipeline.closing.runs import interim_dues
 from schemas.catalogue_entry import Catalogue
 from schemas.command import BillInterim
 from schemas.customer_state import BillingRun, CustomerState, DuePeriod, PeriodClosed

@@ -21,7 +21,7 @@ from agents.logs import Logs
 from agents.store.connection import Connection, StoreRefused, StoreUnavailable
 from agents.store.waiting import Waiting, WaitingStore
 from agents.topics import USAGE_EVENTS, KafkaUnavailable
-from pipeline.standstill import Freshness, Look, Place, Standstills
+from pipeline.intake.standstill import Freshness, Look, Place, Standstills
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from schemas.tax import TaxRate
 
 
 class Catalogue(Strict):
-    """Everything that was loaded together; checked as a whole by `pipeline.catalogue_validation`."""
+    """Everything that was loaded together; checked as a whole by `pipeline.catalogue.loading`."""
 
     meters: tuple[Meter, ...] = ()
     plans: tuple[Plan, ...] = ()

@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 ENGINE = "3"
-"""What ticks made now ask for. An intended change of any document's bytes raises it, and `pipeline.engines` keeps the
-old rule for the ticks that asked for that one."""
+"""What ticks made now ask for. An intended change of any document's bytes raises it, and
+`pipeline.closing.engines` keeps the old rule for the ticks that asked for that one."""

@@ -2,7 +2,8 @@
 
 `duration_ms / 1000 * memory_gb`: numbers, names of measures, `+ - * /` and parentheses. A name is letters, digits, `_`
 and `.`, not beginning with a digit; any other name stands in double quotes. It is parsed once, when the catalogue is
-loaded; `pipeline.expression` computes it and `pipeline.sql_expression` writes it as SQL. Source: rating.md §9.
+loaded; `pipeline.meters.expression` computes it and `pipeline.meters.sql_expression` writes it as SQL. Source:
+rating.md §9.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Records of billing.reservations: what callers ask for before they use it, and the balances that verdicts rest on.
 
 All records of a customer are in one partition, and a verdict is a function of the records before it (and of their
-broker times). So every process that reads the log comes to the same one. Source: pipeline/reservations.py.
+broker times). So every process that reads the log comes to the same one. Source: pipeline/limits/reservations.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A customer's prepaid credits as the books keep them: what was granted, burnt, given back, what expired, what is left.
 
-A wallet is never stored: it is the fold of its entries (`pipeline.wallets`), which follow from billing.finalisations.
+A wallet is never stored: it is the fold of its entries (`pipeline.wallets.wallet`), which follow from
+billing.finalisations.
 """
 
 from __future__ import annotations

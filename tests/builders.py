@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.publisher import Record
-from pipeline.books import Books, SeriesEnd
+from pipeline.documents.books import Books, SeriesEnd
 from schemas.document_log import Finalisation
 from schemas.invoice import Invoice
 from schemas.usage_event import CORRECTION_TYPE

@@ -18,10 +18,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline.books import Books
-from pipeline.engines import engine_of
-from pipeline.invoicing import NO_TERMS
-from pipeline.rating import Usage
+from pipeline.closing.engines import engine_of
+from pipeline.documents.books import Books
+from pipeline.documents.invoicing import NO_TERMS
+from pipeline.rating.charge_lines import Usage
 from schemas.catalogue_entry import ENTRY, MeterEntry, PlanEntry, catalogue_of
 from schemas.customer_state import DuePeriod, PeriodClosed
 from schemas.document_log import Finalisation

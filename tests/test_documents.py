@@ -9,7 +9,7 @@ import pytest
 
 from agents.settings import Settings
 from agents.telemetry import REGISTRY
-from pipeline.admission import OUT_OF_SCOPE
+from pipeline.intake.admission import OUT_OF_SCOPE
 from schemas.dead_letter import Reason
 from tests.test_repository import commands
 

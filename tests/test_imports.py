@@ -25,7 +25,7 @@ IMPURE = {
 CLOCK = {"now", "utcnow", "today"}
 
 # The two modules that turn pydantic's faults into sentences for people have to know its faults.
-READ_FAULTS = {"pipeline.catalogue_validation", "pipeline.fault_texts"}
+READ_FAULTS = {"pipeline.catalogue.loading", "pipeline.catalogue.fault_texts"}
 
 
 def modules(*packages: str) -> dict[str, ast.Module]:

@@ -17,7 +17,7 @@ from agents.store.documents import DocumentStore
 from agents.store.frozen_usage import usage_by_meter
 from agents.store.ledger_looks import LedgerLooks
 from agents.topics import FINALISATIONS
-from pipeline.invoicing import invoice_of
+from pipeline.documents.invoicing import invoice_of
 from schemas.document_log import Finalisation
 from schemas.dunning import DunningPolicy
 from schemas.invoice import DocumentTerms, Invoice

@@ -19,9 +19,9 @@ from agents.bench.processes import CORES, peak_mb
 from agents.bench.site import Say, Site
 from agents.store.frozen_usage import usage_by_meter
 from agents.worker import GC_THRESHOLDS
-from pipeline.books import Books, SeriesEnd
-from pipeline.invoicing import invoice_of
-from pipeline.pricing import price_quantity
+from pipeline.documents.books import Books, SeriesEnd
+from pipeline.documents.invoicing import invoice_of
+from pipeline.rating.pricing import price_quantity
 from schemas.catalogue_entry import Catalogue, PlanEntry
 from schemas.customer_state import DuePeriod, PeriodClosed
 from schemas.document_log import Finalisation

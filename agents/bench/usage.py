@@ -17,7 +17,7 @@ from agents.store.billing import BillingStore
 from agents.store.day_totals import DayTotalsStore
 from agents.store.metered_usage import Question, UsageReader
 from agents.store.totals import TotalsStore
-from pipeline.usage_sql import Frame
+from pipeline.meters.usage_sql import Frame
 from schemas.catalogue_entry import Catalogue, MeterEntry
 from schemas.period import Period
 from schemas.tick import Tick, Vector

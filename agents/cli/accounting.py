@@ -9,8 +9,8 @@ from agents.catalogue import CatalogueLog
 from agents.ledger import Ledger, LedgerRow
 from agents.store.reconciliation import ReconciliationStore
 from agents.topics import USAGE_EVENTS
-from pipeline.reconciliation import LedgerCounts, PartitionAccount, RowCounts
-from pipeline.vectors import padded
+from pipeline.meters.vectors import padded
+from pipeline.proof.reconciliation import LedgerCounts, PartitionAccount, RowCounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ def aggregate(
     """
     from agents.cli.failures import Refused
     from agents.cli.screen import Screen
-    from pipeline.aggregate_request import aggregate_answers, aggregate_request, parse_aggregate
-    from pipeline.rate_request import RequestRefused
+    from pipeline.meters.aggregate_request import aggregate_answers, aggregate_request, parse_aggregate
+    from pipeline.rating.rate_request import RequestRefused
     from schemas.aggregate_request import AggregateRequest
     from schemas.quantity import read_json
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agents.logs import Logs
-    from pipeline.attribution_file import Owner
+    from pipeline.intake.attribution_file import Owner
     from schemas.command import Attribution
 
 
@@ -47,7 +47,7 @@ def attribute(
 
     from agents.cli.instants import instant
     from agents.cli.screen import Screen
-    from pipeline.attribution_file import Owner
+    from pipeline.intake.attribution_file import Owner
 
     screen = Screen(json_only=as_json)
     if not subjects and file is None:
@@ -114,7 +114,7 @@ def _plain(value: object) -> object:
 
 def _read(file: Path) -> tuple[Owner, ...]:
     from agents.cli.failures import NotFound, Refused
-    from pipeline.attribution_file import read_owners
+    from pipeline.intake.attribution_file import read_owners
 
     if not file.is_file():
         raise NotFound(f"{file}: no such file")

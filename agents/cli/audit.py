@@ -56,7 +56,7 @@ def _time(row: dict[str, object]) -> object:
 def _known_command(name: str) -> None:
     if not name:
         return
-    from pipeline.fault_texts import nearest
+    from pipeline.catalogue.fault_texts import nearest
     from schemas.command import NAMES
 
     if name not in NAMES:

@@ -33,6 +33,7 @@ class Part(StrEnum):
     HTTP = "http"
     LIMITS = "limits"
     USAGE = "usage"
+    CLOSE = "close"
     RATING = "rating"
     COLLECTION = "collection"
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from agents.catalogue import Applied
     from agents.cli.screen import Screen
-    from pipeline.catalogue_changes import Change
-    from pipeline.catalogue_validation import Loaded
+    from pipeline.catalogue.changes import Change
+    from pipeline.catalogue.loading import Loaded
     from schemas.catalogue_entry import AnyEntry, Catalogue
 
 Files = Annotated[
@@ -136,7 +136,7 @@ async def _apply(screen: Screen, loaded: Loaded, *, dry_run: bool, yes: bool, as
     from agents.cli.failures import Refused
     from agents.logs import Logs
     from agents.settings import load
-    from pipeline.catalogue_changes import changes, kept, refusals
+    from pipeline.catalogue.changes import changes, kept, refusals
 
     if loaded.faults:
         told = "\n  ".join(str(fault) for fault in loaded.faults)
@@ -239,7 +239,7 @@ def _versions(history: Sequence[Applied]) -> list[Applied]:
 def _matching(versions: list[Applied], name: str) -> list[Applied]:
     """The versions of a name, or the one of name@version (or the beginning of a version). Raises NotFound."""
     from agents.cli.failures import NotFound
-    from pipeline.fault_texts import nearest
+    from pipeline.catalogue.fault_texts import nearest
 
     wanted, _, version = name.partition("@")
     kind, slash, rest = wanted.partition("/")
@@ -265,7 +265,7 @@ def _is_newest(entry: AnyEntry, current: Catalogue) -> bool:
 
 
 def _version_document(applied: Applied, current: Catalogue) -> dict[str, Any]:
-    from pipeline.catalogue_changes import content
+    from pipeline.catalogue.changes import content
 
     return {
         "kind": applied.entry.kind,
@@ -316,7 +316,7 @@ def described(entry: AnyEntry) -> str:
 
 
 def _say_content(screen: Screen, entry: AnyEntry) -> None:
-    from pipeline.catalogue_changes import content
+    from pipeline.catalogue.changes import content
 
     screen.table(entry.key, ("field", "value"), list(_leaves(content(entry))))
 

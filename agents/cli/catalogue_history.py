@@ -58,7 +58,7 @@ async def _diff(screen: Screen, files: list[Path] | None, *, as_json: bool) -> i
     from agents.cli.failures import Refused
     from agents.logs import Logs
     from agents.settings import load
-    from pipeline.catalogue_changes import changes, kept
+    from pipeline.catalogue.changes import changes, kept
 
     loaded = read_files(files or [example_folder()])
     if loaded.faults:
@@ -94,8 +94,8 @@ async def _history(screen: Screen, name: str, *, as_json: bool) -> None:
     from agents.cli.failures import NotFound
     from agents.logs import Logs
     from agents.settings import load
-    from pipeline.catalogue_changes import content, differences
-    from pipeline.fault_texts import nearest
+    from pipeline.catalogue.changes import content, differences
+    from pipeline.catalogue.fault_texts import nearest
 
     async with Logs(load()) as logs:
         applied = await CatalogueLog(logs).history()

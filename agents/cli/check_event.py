@@ -98,8 +98,8 @@ async def _known(settings: Any, files: list[Path] | None) -> tuple[tuple[MeterEn
 def _checked(value: bytes, meters: Iterable[MeterEntry], owners: Owners, wall_clock: bool) -> dict[str, Any]:
     from agents.clock import wall_time
     from agents.publisher import subject_of
-    from pipeline.event_check import fed_by, flags_said
-    from pipeline.validation import Correction, Rejection, validate
+    from pipeline.intake.event_check import fed_by, flags_said
+    from pipeline.intake.validation import Correction, Rejection, validate
     from schemas.dead_letter import EXPLANATIONS
     from schemas.event_time import moment
 

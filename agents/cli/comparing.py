@@ -21,9 +21,9 @@ from agents.topics import (
     TICKS,
     USAGE_EVENTS,
 )
-from pipeline.positions import Lost
-from pipeline.reconciliation import PartitionAccount, differences
-from pipeline.usage_sql import whole_days
+from pipeline.meters.usage_sql import whole_days
+from pipeline.proof.positions import Lost
+from pipeline.proof.reconciliation import PartitionAccount, differences
 from schemas.period import Period
 from schemas.tick import USAGE
 

@@ -48,7 +48,7 @@ def retract(
     as_json: AsJson = False,
 ) -> None:
     """Take a usage event back: it does not count. Also one that is still to come. A later correction may replace it."""
-    from pipeline.correcting import retraction
+    from pipeline.intake.correcting import retraction
 
     async def run(screen: Screen, store: IdentityStore, logs: Logs) -> None:
         counted = store.counted(source, id)
@@ -81,7 +81,7 @@ def replace(
 ) -> None:
     """Let another event count in the place of one; totals of both times follow. The last correction counts."""
     from agents.cli.failures import NotFound, Refused
-    from pipeline.correcting import replacement
+    from pipeline.intake.correcting import replacement
 
     async def run(screen: Screen, store: IdentityStore, logs: Logs) -> None:
         counted = store.counted(source, id)
@@ -169,7 +169,7 @@ async def _send(
     from agents.clock import first_tick, wall_time
     from agents.publisher import subject_of
     from agents.topics import USAGE_EVENTS
-    from pipeline.validation import Correction, Rejection, validate
+    from pipeline.intake.validation import Correction, Rejection, validate
     from schemas.resolution import LogPosition
 
     first = await first_tick(logs)
@@ -196,8 +196,8 @@ async def _send(
 
 def _changed(counted: tuple[object, ...], changes: list[str]) -> bytes:
     from agents.cli.failures import Refused
-    from pipeline.correcting import replaced_content
-    from pipeline.mending import field_value, mended
+    from pipeline.intake.correcting import replaced_content
+    from pipeline.intake.mending import field_value, mended
 
     kind, subject, ts, data = counted
     wanted = {}
@@ -213,7 +213,7 @@ def _changed(counted: tuple[object, ...], changes: list[str]) -> bytes:
 
 
 def _said(counted: tuple[object, ...]) -> str:
-    from pipeline.correcting import replaced_content
+    from pipeline.intake.correcting import replaced_content
 
     return replaced_content(*counted).decode()  # type: ignore[arg-type]  # columns of one row
 

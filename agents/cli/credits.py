@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from agents.cli.screen import Screen
     from agents.store.credit_looks import WalletLook
-    from pipeline.wallets import HeldGrant
+    from pipeline.wallets.wallet import HeldGrant
 
 Amount = Annotated[str, typer.Argument(help="How much.")]
 Priority = Annotated[int | None, typer.Option(help="Lower is used first.", show_default=False)]
@@ -139,7 +139,7 @@ def _grants(screen: Screen, customer: str, look: WalletLook) -> None:
 
 
 def _in_burn_order(look: WalletLook) -> list[HeldGrant]:
-    from pipeline.credits import burn_order
+    from pipeline.rating.credits import burn_order
 
     order = burn_order(held.terms for held in look.wallet.grants.values())
     return [look.wallet.grants[terms.id] for terms in order]

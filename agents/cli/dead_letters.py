@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agents.cli.screen import Screen
     from agents.logs import Logs
     from agents.store.dead_letters import DeadLetterStore, StoredLetter
-    from pipeline.validation import Correction, Event, Rejection
+    from pipeline.intake.validation import Correction, Event, Rejection
 
 Positions = Annotated[
     list[str] | None, typer.Argument(help="PARTITION/OFFSET of usage.events, as `list --each` shows.")
@@ -221,7 +221,7 @@ async def _send(
     from agents.clock import first_tick
     from agents.dead_letters import replay as send
     from agents.dead_letters import verdict_on
-    from pipeline.validation import Rejection
+    from pipeline.intake.validation import Rejection
 
     first = await first_tick(logs)
     wall_clock = first is not None and first.clock == "wall"
@@ -250,7 +250,7 @@ async def _send(
 
 
 def _said(verdict: Event | Correction | Rejection) -> str:
-    from pipeline.validation import Correction, Rejection
+    from pipeline.intake.validation import Correction, Rejection
 
     if isinstance(verdict, Rejection):
         return f"{verdict.reason.value}: {verdict.detail}"
@@ -262,7 +262,7 @@ def _said(verdict: Event | Correction | Rejection) -> str:
 def _changed(letter: StoredLetter, changes: Sequence[str]) -> StoredLetter:
     from agents.cli.failures import Refused
     from agents.dead_letters import with_changes
-    from pipeline.mending import field_value
+    from pipeline.intake.mending import field_value
 
     wanted = {}
     for change in changes:

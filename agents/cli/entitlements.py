@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agents.cli.screen import Screen
     from agents.logs import Logs
     from agents.settings import Settings
-    from pipeline.reservations import Holdings
+    from pipeline.limits.reservations import Holdings
     from schemas.entitlement import EntitlementAnswer
 
 
@@ -83,7 +83,7 @@ async def _read(settings: Settings, customer: str) -> list[EntitlementAnswer]:
 async def _reserved(logs: Logs, customer: str) -> tuple[dict[str, Holdings], tuple[int, int]]:
     """What a customer has reserved, by meter, and how far the log was read."""
     from agents.topics import RESERVATIONS
-    from pipeline.reservations import Holdings
+    from pipeline.limits.reservations import Holdings
     from schemas.reservation import RESERVATION_RECORD
 
     partition = await logs.partition_of(RESERVATIONS, customer.encode())

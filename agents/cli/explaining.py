@@ -17,8 +17,8 @@ from agents.cli.reading import Reading
 from agents.store.line_usage import BEGINNING, LineDay, LineEvent, LineKey, LineUsage, Place
 from agents.store.looks import StoredInvoice
 from agents.topics import CATALOGUE
-from pipeline.usage_sql import Frame, to_ms
-from pipeline.windows import windows_of
+from pipeline.calendar.windows import windows_of
+from pipeline.meters.usage_sql import Frame, to_ms
 from schemas.catalogue_entry import Catalogue, MeterEntry
 from schemas.customer_state import DuePeriod, PeriodClosed
 from schemas.invoice import Invoice, InvoiceLine

@@ -9,7 +9,7 @@ from agents.cli.reading import Reading
 from agents.cli.replaying import Replayer, Verdict
 from agents.store.looks import NotBilled, StoredInvoice
 from agents.topics import ATTRIBUTIONS, CATALOGUE, USAGE_EVENTS
-from pipeline.sealing import PANE_S
+from pipeline.meters.sealing import PANE_S
 from schemas.catalogue_entry import Catalogue, MeterEntry
 from schemas.invoice import Invoice
 

@@ -83,7 +83,7 @@ def plan_version(catalogue: Catalogue, plan: str, version: str) -> tuple[str, st
     Raises NotFound for what is not in the catalogue, BadParameter if several versions begin so.
     """
     from agents.cli.failures import NotFound
-    from pipeline.fault_texts import nearest
+    from pipeline.catalogue.fault_texts import nearest
 
     name, _, after = plan.partition("@")
     begins = version or after
@@ -105,7 +105,7 @@ def plan_version(catalogue: Catalogue, plan: str, version: str) -> tuple[str, st
 def newest_coupon(catalogue: Catalogue, name: str) -> str:
     """The newest version of a coupon. Raises NotFound."""
     from agents.cli.failures import NotFound
-    from pipeline.fault_texts import nearest
+    from pipeline.catalogue.fault_texts import nearest
 
     version = catalogue.newest_coupons.get(name)
     if version is None:

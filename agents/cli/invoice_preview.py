@@ -46,7 +46,7 @@ def invoice_preview(
         return
     from agents.cli.failures import Refused
     from agents.cli.screen import Screen
-    from pipeline.invoice_preview import PreviewRefused
+    from pipeline.documents.invoice_preview import PreviewRefused
 
     screen = Screen(json_only=as_json)
     try:

@@ -115,8 +115,8 @@ def _backfill(
 ) -> dict[str, int]:
     """The panes sealed per meter version; of every version that the catalogue holds, as the sealer does."""
     from agents.sealer import PANES_PER_STATEMENT
-    from pipeline.sealing import chunks, ended_panes
-    from pipeline.vectors import vector_of
+    from pipeline.meters.sealing import chunks, ended_panes
+    from pipeline.meters.vectors import vector_of
     from schemas.tick import USAGE
 
     tick = held.totals.last_tick()
@@ -144,7 +144,7 @@ def _called(entry: MeterEntry, catalogue: Catalogue) -> str:
 
 
 def _described(held: Reading, catalogue: Catalogue) -> list[dict[str, Any]]:
-    from pipeline.sealing import ended_panes
+    from pipeline.meters.sealing import ended_panes
     from schemas.meter import GROUPS_ALERT, GROUPS_MAX
 
     tick = held.totals.last_tick()
@@ -170,7 +170,7 @@ def _described(held: Reading, catalogue: Catalogue) -> list[dict[str, Any]]:
 
 def _shown_from(aggregation: str) -> str:
     """What adds up over panes is shown from them; anything else is only right when it is read anew from raw."""
-    from pipeline.catalogue_contradictions import ADDS_UP_OVER_WINDOWS
+    from pipeline.catalogue.contradictions import ADDS_UP_OVER_WINDOWS
 
     return "sealed panes" if aggregation in ADDS_UP_OVER_WINDOWS else "raw events (tally price --customer)"
 

@@ -73,7 +73,7 @@ def price(
     Exit code 1 if the price or the usage is refused; the message names the field.
     """
     from agents.cli.screen import Screen
-    from pipeline.rate_request import parse_request
+    from pipeline.rating.rate_request import parse_request
 
     if bool(customer) != bool(meter):
         raise typer.BadParameter("--customer and --meter belong together", param_hint="--customer")
@@ -100,7 +100,7 @@ def price(
 
 
 def _answer(screen: Screen, request: RateRequest, *, as_json: bool, with_chart: bool) -> None:
-    from pipeline.rate_request import rate_request
+    from pipeline.rating.rate_request import rate_request
 
     answer = rate_request(request)
     if as_json:
@@ -124,7 +124,7 @@ def rate(
     and an example of every model in deploy/examples/rate.jsonl.
     """
     from agents.cli.screen import Screen
-    from pipeline.rate_request import answers
+    from pipeline.rating.rate_request import answers
     from schemas.rate_request import RateRequest
 
     if schema:
@@ -204,7 +204,7 @@ def _span(text: str, option: str, time_zone: str) -> dict[str, Any]:
 def _with_usage(request: RateRequest, written: str) -> RateRequest:
     """The request with its usage: a number, rows, or numbers that are transactions or successive windows."""
     from agents.cli.failures import Refused
-    from pipeline.rate_request import rows_of, with_usage
+    from pipeline.rating.rate_request import rows_of, with_usage
     from schemas.quantity import read_json
 
     if not written.lstrip().startswith(("[", "{")):
@@ -231,7 +231,7 @@ def _draw(screen: Screen, request: RateRequest) -> None:
     """The amount at equal steps of usage from 0 to one and a half times the usage asked for."""
     from agents.cli.chart import chart
     from agents.cli.failures import Refused
-    from pipeline.rate_request import RequestRefused, rate_request
+    from pipeline.rating.rate_request import RequestRefused, rate_request
 
     if request.usage is not None:
         raise Refused("--chart: draws prices of one number; this usage has rows")

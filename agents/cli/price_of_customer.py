@@ -13,11 +13,11 @@ from agents.cli.reading import Reading, reading
 from agents.settings import load
 from agents.store.metered_usage import Question, UsageRow
 from agents.topics import CATALOGUE
-from pipeline.charges import period_of, served_in
-from pipeline.period_close import Wanted, frame_of
-from pipeline.rate_request import card_of, parse_request
-from pipeline.run_lines import own_card
-from pipeline.usage_needed import shape_needed
+from pipeline.closing.period_close import Wanted, frame_of
+from pipeline.closing.run_lines import own_card
+from pipeline.meters.usage_needed import shape_needed
+from pipeline.rating.rate_request import card_of, parse_request
+from pipeline.subscriptions.charges import period_of, served_in
 from schemas.catalogue_entry import Catalogue
 from schemas.customer_state import CustomerState, DueCharge, DuePeriod
 from schemas.period import Period

@@ -14,7 +14,7 @@ from agents.cli.reading import Reading
 from agents.store.line_usage import LineKey, LineUsage
 from agents.store.looks import StoredInvoice
 from agents.topics import CATALOGUE, USAGE_EVENTS
-from pipeline.evidence import event_line, events_proof, evidence_bytes, faults, statement_bytes
+from pipeline.proof.evidence import event_line, events_proof, evidence_bytes, faults, statement_bytes
 from schemas.catalogue_entry import Catalogue
 from schemas.customer_state import PeriodClosed
 from schemas.evidence import (

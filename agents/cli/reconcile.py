@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from agents.cli.reading import Reading
     from agents.cli.screen import Screen
     from agents.settings import Settings
-    from pipeline.positions import Lost
-    from pipeline.reconciliation import PartitionAccount
+    from pipeline.proof.positions import Lost
+    from pipeline.proof.reconciliation import PartitionAccount
     from schemas.period import Period
 
 
@@ -93,7 +93,7 @@ async def _repair(readers: Reading, screen: Screen, lost: Sequence[Lost]) -> Non
 def _document(found: Compared) -> dict[str, object]:
     from dataclasses import asdict
 
-    from pipeline.reconciliation import total
+    from pipeline.proof.reconciliation import total
 
     return {
         "balanced": not found.differences,
@@ -130,7 +130,7 @@ def _show(screen: Screen, found: Compared) -> None:
 
 
 def _show_usage(screen: Screen, found: Compared) -> None:
-    from pipeline.reconciliation import total
+    from pipeline.proof.reconciliation import total
 
     everything = total(found.accounts)
     screen.table("where every record ended", COLUMNS, [_row(account) for account in (*found.accounts, everything)])
@@ -143,7 +143,7 @@ def _show_usage(screen: Screen, found: Compared) -> None:
 
 
 def _row(account: PartitionAccount) -> tuple[object, ...]:
-    from pipeline.reconciliation import differences
+    from pipeline.proof.reconciliation import differences
 
     mark = "✗" if any(differences(account)) else "✓"
     return (account.name, *(f"{count:,}" for count in _counts(account).values()), mark)

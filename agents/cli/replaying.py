@@ -24,11 +24,11 @@ from agents.store.frozen_usage import usage_by_meter
 from agents.store.looks import Gone, LookStore, StoredClose, StoredInvoice, StoredNote
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
-from pipeline.books import Document, as_entered
-from pipeline.engines import engine_of
-from pipeline.invoicing import Terms
-from pipeline.run_lines import RunLines
-from pipeline.whatif import last_closed, moved, with_candidate
+from pipeline.closing.engines import engine_of
+from pipeline.closing.run_lines import RunLines
+from pipeline.closing.whatif import last_closed, moved, with_candidate
+from pipeline.documents.books import Document, as_entered
+from pipeline.documents.invoicing import Terms
 from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
 from schemas.credit_note import CreditNote
 from schemas.customer_state import BillingRun, PeriodClosed

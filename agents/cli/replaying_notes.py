@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from agents.store.documents import DocumentStore
 from agents.store.looks import LookStore, StoredNote
-from pipeline.replayed_notes import earlier_than, note_again, unsettled, void_again
+from pipeline.proof.replayed_notes import earlier_than, note_again, unsettled, void_again
 from schemas.credit_note import CreditNote
 from schemas.invoice import Invoice
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from agents.settings import Settings
-    from pipeline.whatif import Shadow
+    from pipeline.closing.whatif import Shadow
     from schemas.catalogue_entry import Catalogue, PlanEntry
     from schemas.command import Rerate
     from schemas.customer_state import BillingRun
@@ -79,7 +79,7 @@ async def _rerate(
     from agents.cli.replaying import Replayer
     from agents.cli.screen import Screen
     from agents.cli.whatif import candidate_of
-    from pipeline.whatif import compared
+    from pipeline.closing.whatif import compared
     from schemas.command import Rerate
     from schemas.identity import derived_id
 

@@ -31,7 +31,7 @@ from agents.store.connection import Connection
 from agents.store.positions import PositionStore
 from agents.store.reconciliation import ReconciliationStore
 from agents.topics import COMMANDS, USAGE_EVENTS
-from pipeline.reconciliation import differences, total
+from pipeline.proof.reconciliation import differences, total
 from schemas.command import Attribution, Subscribe
 from schemas.identity import derived_id
 from schemas.invoice import Invoice

@@ -16,8 +16,8 @@ from agents.clock import moment, wall_time
 from agents.epochs import faults
 from agents.settings import Settings
 from agents.topics import ATTRIBUTIONS, COMMANDS, FINALISATIONS, PERIODS, TICKS, USAGE_EVENTS
-from pipeline.runs import bill
-from pipeline.sealing import PANE_S, ended_panes
+from pipeline.closing.runs import bill
+from pipeline.meters.sealing import PANE_S, ended_panes
 from schemas.customer_state import BillingRun, CustomerState
 from schemas.tick import Tick
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from agents.cli.screen import Screen
     from agents.settings import Settings
-    from pipeline.whatif import Shadow
+    from pipeline.closing.whatif import Shadow
     from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
 
 ROWS_SHOWN = 20
@@ -65,7 +65,7 @@ async def _whatif(
     from agents.cli.reading import reading
     from agents.cli.replaying import Replayer
     from agents.cli.screen import Screen
-    from pipeline.whatif import compared, outliers, summed
+    from pipeline.closing.whatif import compared, outliers, summed
     from schemas.quantity import exact
 
     screen = Screen(json_only=as_json)
@@ -116,7 +116,7 @@ def candidate_of(name: str, files: list[Path], applied: Catalogue) -> tuple[Plan
 def _show(
     screen: Screen, candidate: PlanEntry, shadows: tuple[Shadow, ...], odd: tuple[Shadow, ...], percent: Decimal
 ) -> None:
-    from pipeline.whatif import summed
+    from pipeline.closing.whatif import summed
 
     columns = ("customer", ">documents", ">billed", ">candidate", ">difference", ">percent", "currency", "")
     marked = {(one.customer, one.currency) for one in odd}

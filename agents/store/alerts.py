@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from agents.store.connection import Connection, query_text
-from pipeline.alerting import WatchState
-from pipeline.anomaly import DAYS
-from pipeline.watching import Hours
+from pipeline.limits.alerting import WatchState
+from pipeline.limits.anomaly import DAYS
+from pipeline.limits.watching import Hours
 from schemas.alert import Alert
 from schemas.catalogue_entry import MeterEntry
 from schemas.period import Period

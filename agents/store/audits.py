@@ -8,8 +8,8 @@ from string import Template
 
 from agents.store.connection import Connection, query_text
 from agents.store.positions import TOUCHED_DAYS
-from pipeline.sealing import chunks
-from pipeline.vectors import padded
+from pipeline.meters.sealing import chunks
+from pipeline.meters.vectors import padded
 from schemas.tick import USAGE, Tick
 
 NEW_AT_ONCE = 20_000_000

@@ -17,12 +17,12 @@ from agents.store.connection import Connection, query_text
 from agents.store.metered_usage import Question, UsageReader
 from agents.store.open_panes import OpenPanes, spans
 from agents.topics import USAGE_EVENTS
-from pipeline.entitlements import Asked
-from pipeline.meter_sql import meter_sql, quoted
-from pipeline.rating import Usage
-from pipeline.sealing import PANE_S
-from pipeline.usage_sql import decimal_sql, to_ms
-from pipeline.vectors import padded
+from pipeline.limits.entitlements import Asked
+from pipeline.meters.meter_sql import meter_sql, quoted
+from pipeline.meters.sealing import PANE_S
+from pipeline.meters.usage_sql import decimal_sql, to_ms
+from pipeline.meters.vectors import padded
+from pipeline.rating.charge_lines import Usage
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import ATTRIBUTIONS, Tick, Vector
 

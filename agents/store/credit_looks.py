@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from agents.store.connection import Connection
 from agents.store.credits import CreditStore
-from pipeline.wallets import Wallet, balance, recharge_refusal
+from pipeline.wallets.wallet import Wallet, balance, recharge_refusal
 from schemas.quantity import money_text
 from schemas.wallet import WalletEntry
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agents.store.connection import Connection, query_text
-from pipeline.wallets import Wallet, wallet_of
+from pipeline.wallets.wallet import Wallet, wallet_of
 from schemas.wallet import WalletEntry
 
 COLUMNS = (

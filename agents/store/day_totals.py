@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from string import Template
 
 from agents.store.connection import Connection, Work, query_text
-from pipeline.day_sql import columns_sql, rows_sql, together, types_of
-from pipeline.vectors import padded
+from pipeline.meters.day_sql import columns_sql, rows_sql, together, types_of
+from pipeline.meters.vectors import padded
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import USAGE, Tick
 

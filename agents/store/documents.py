@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 from agents.store.connection import Connection, query_text
 from agents.store.credits import CreditStore
 from agents.store.parts import in_parts
-from pipeline.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
-from pipeline.document_events import Written, written
-from pipeline.dunning import next_step_at
-from pipeline.run_notes import BilledLine, credited
+from pipeline.collection.dunning import next_step_at
+from pipeline.documents.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
+from pipeline.documents.document_events import Written, written
+from pipeline.documents.run_notes import BilledLine, credited
 from schemas.credit import CreditUse
 from schemas.credit_note import CreditNote, CreditNoteLine
 from schemas.customer_state import PeriodClosed

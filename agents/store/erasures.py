@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import Template
 
 from agents.store.connection import Connection, query_text
-from pipeline.meter_sql import quoted
+from pipeline.meters.meter_sql import quoted
 from schemas.erasure import Erasure
 from schemas.meter import COMPARES_TEXTS, Meter
 from schemas.tick import ERASURES

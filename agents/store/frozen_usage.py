@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.rating import Usage
-from pipeline.usage_needed import GROUPS
+from pipeline.meters.usage_needed import GROUPS
+from pipeline.rating.charge_lines import Usage
 from schemas.period import Period
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from string import Template
 
 from agents.store.connection import Connection, query_text
-from pipeline.late_usage import POSITIONS_KEPT, Touch
+from pipeline.closing.late_usage import POSITIONS_KEPT, Touch
 from schemas.customer_state import BillingRun, PeriodClosed
 from schemas.period import Period
 from schemas.tick import ATTRIBUTIONS, USAGE, Tick, Vector

@@ -13,8 +13,8 @@ from typing import Any
 from agents.store.connection import Connection, query_text
 from agents.store.looks import SUBJECTS
 from agents.store.metered_usage import Group
-from pipeline.meter_sql import meter_sql, quoted
-from pipeline.usage_sql import EARLIEST, Frame, to_ms, usage_sql
+from pipeline.meters.meter_sql import meter_sql, quoted
+from pipeline.meters.usage_sql import EARLIEST, Frame, to_ms, usage_sql
 from schemas.catalogue_entry import MeterEntry
 from schemas.evidence import RawEvent
 from schemas.period import Period

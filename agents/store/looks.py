@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 from agents.store.connection import Connection, query_text
-from pipeline.meter_sql import meter_sql
+from pipeline.meters.meter_sql import meter_sql
 from schemas.catalogue_entry import MeterEntry
 from schemas.credit_note import CreditNote
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed

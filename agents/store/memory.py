@@ -12,8 +12,8 @@ from typing import Any
 
 from agents.ledger import LedgerRow
 from agents.store.usage import ALL_ONES, Encoded
-from pipeline.settling import Settlement
-from pipeline.usage_block import CorrectionRow
+from pipeline.intake.usage_block import CorrectionRow
+from pipeline.limits.settling import Settlement
 from schemas.dead_letter import DeadLetter
 
 FIXED = {"UInt8": "<B", "UInt16": "<H", "UInt64": "<Q", "DateTime64(3, 'UTC')": "<q"}

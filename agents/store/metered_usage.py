@@ -12,9 +12,9 @@ from string import Template
 from typing import Any
 
 from agents.store.connection import Connection, Work, query_text
-from pipeline.meter_sql import meter_sql, quoted
-from pipeline.scaled import quantity, scaled
-from pipeline.usage_sql import (
+from pipeline.meters.meter_sql import meter_sql, quoted
+from pipeline.meters.scaled import quantity, scaled
+from pipeline.meters.usage_sql import (
     FROM_DAYS,
     Frame,
     UsageSql,

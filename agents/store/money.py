@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from agents.store.connection import Connection, query_text
-from pipeline.collection_effects import Effects
-from pipeline.dunning import next_step_at
+from pipeline.collection.collection_effects import Effects
+from pipeline.collection.dunning import next_step_at
 from schemas.payment import PaymentRequest
 from schemas.posting import Transaction
 from schemas.receivable import Receivable

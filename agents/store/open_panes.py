@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from agents.store.connection import Connection
 from agents.topics import USAGE_EVENTS
-from pipeline.sealing import PANE_S
-from pipeline.vectors import covers, padded
+from pipeline.meters.sealing import PANE_S
+from pipeline.meters.vectors import covers, padded
 from schemas.catalogue_entry import MeterEntry
 
 SEALS = """

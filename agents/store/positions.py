@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from string import Template
 
 from agents.store.connection import Connection, query_text
-from pipeline.positions import Copy, First, Judged, Key, Lost, Range
-from pipeline.validation import Event
-from pipeline.vectors import padded
+from pipeline.intake.validation import Event
+from pipeline.meters.vectors import padded
+from pipeline.proof.positions import Copy, First, Judged, Key, Lost, Range
 from schemas.event_time import moment
 
 TOUCHED_DAYS = (

@@ -8,10 +8,10 @@ from decimal import Decimal
 from string import Template
 
 from agents.store.connection import Connection, Work, query_text
-from pipeline.day_sql import columns_sql, rows_sql, types_of
-from pipeline.meter_sql import meter_sql, quoted
-from pipeline.reconciliation import RowCounts
-from pipeline.sealing import PANE_S
+from pipeline.meters.day_sql import columns_sql, rows_sql, types_of
+from pipeline.meters.meter_sql import meter_sql, quoted
+from pipeline.meters.sealing import PANE_S
+from pipeline.proof.reconciliation import RowCounts
 from schemas.catalogue_entry import MeterEntry
 from schemas.event_time import EARLIEST_MS, LATEST_MS, moment
 from schemas.period import Period

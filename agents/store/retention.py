@@ -7,7 +7,7 @@ from datetime import datetime
 from string import Template
 
 from agents.store.connection import Connection, query_text
-from pipeline.meter_sql import quoted
+from pipeline.meters.meter_sql import quoted
 
 
 class RetentionStore:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pydantic import TypeAdapter
 
 from agents.store.connection import Connection
-from pipeline.run_lines import RunLine
+from pipeline.closing.run_lines import RunLine
 from schemas.customer_state import DuePeriod, PeriodClosed
 from schemas.issued_line import IssuedLine
 from schemas.period import Period

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.store.connection import Connection
-from pipeline.settling import Settlement
+from pipeline.limits.settling import Settlement
 
 
 class SettlementStore:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection, Work, query_text
 from agents.topics import USAGE_EVENTS
-from pipeline.meter_sql import meter_sql, quoted
-from pipeline.sealing import PANE_S, LedgerRange
-from pipeline.usage_sql import decimal_sql, sum_sql
-from pipeline.vectors import padded
+from pipeline.meters.meter_sql import meter_sql, quoted
+from pipeline.meters.sealing import PANE_S, LedgerRange
+from pipeline.meters.usage_sql import decimal_sql, sum_sql
+from pipeline.meters.vectors import padded
 from schemas.catalogue_entry import MeterEntry, PlanEntry
 from schemas.tick import Tick
 

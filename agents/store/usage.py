@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from agents.store.connection import Connection
 from agents.store.native import Column, blobs, block, numbers, texts
-from pipeline.settling import Settlement
-from pipeline.usage_block import CorrectionRow, Events
+from pipeline.intake.usage_block import CorrectionRow, Events
+from pipeline.limits.settling import Settlement
 from schemas.dead_letter import DeadLetter
 
 # ClickHouse refuses an insert that touches more than 100 partitions; a partition is a day.

@@ -14,7 +14,7 @@ from agents.topics import KafkaUnavailable
 from agents.web.access import Access
 from agents.web.bodies import Body, Room
 from agents.web.problems import Problem
-from pipeline.scope import may_see
+from pipeline.intake.scope import may_see
 from schemas.quantity import plain
 from schemas.reservation import Release, ReservationAnswer, ReservationRequest, Reserve
 

@@ -21,7 +21,7 @@ from agents.web.access import Access
 from agents.web.bodies import Body, Room
 from agents.web.modes import events_of
 from agents.web.problems import Problem, refused
-from pipeline.admission import Admission, admit
+from pipeline.intake.admission import Admission, admit
 
 BODY_WITHIN_S = 30.0
 AT_ONCE = 1_000

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from agents.web.problems import Problem, refused
-from pipeline.admission import Refusal
+from pipeline.intake.admission import Refusal
 from schemas.dead_letter import Reason
 from schemas.usage_event import DEPTH_MAX
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from fastapi import Request, Response
 
-from pipeline.admission import OUT_OF_SCOPE, Refusal
+from pipeline.intake.admission import OUT_OF_SCOPE, Refusal
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:tally:problem:"

@@ -11,7 +11,7 @@ import pytest
 
 from agents.catalogue_files import example_folder
 from agents.catalogue_schema import catalogue_schema
-from pipeline.catalogue_validation import load_catalogue
+from pipeline.catalogue.loading import load_catalogue
 
 VALIDATOR = jsonschema.Draft202012Validator(catalogue_schema())
 METER = """

@@ -7,7 +7,9 @@ import pytest
 from agents.bench.events import Traffic, records
 from agents.bench.figures import Figures
 from agents.bench.latency import Watched, share
-from pipeline.validation import Event, validate
+from agents.bench.run import PARTS
+from agents.cli.bench import Part
+from pipeline.intake.validation import Event, validate
 
 
 def test_a_figure_is_reached_or_missed_by_its_bound_and_untargeted_ones_are_told() -> None:
@@ -46,3 +48,7 @@ def test_the_traffic_is_the_same_on_every_machine_and_every_event_of_it_is_accep
         verdict = validate(value, key, (), 1_800_000_000_000, wall_clock=False)
         assert isinstance(verdict, Event)
         assert verdict.flags == 0
+
+
+def test_every_part_of_the_run_can_be_asked_for_alone() -> None:
+    assert [each.value for each in Part] == list(PARTS)

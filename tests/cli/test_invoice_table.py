@@ -10,8 +10,8 @@ import pytest
 from agents.cli.invoice_table import line_rows, number, title, total_rows
 from agents.cli.names import near
 from agents.cli.replaying import json_differences, text_differences
-from pipeline.invoicing import invoice_of
-from pipeline.rating import Usage
+from pipeline.documents.invoicing import invoice_of
+from pipeline.rating.charge_lines import Usage
 from schemas.catalogue_entry import MeterEntry, PlanEntry, catalogue_of
 from schemas.credit import CreditUse
 from schemas.customer_state import DuePeriod, PeriodClosed

@@ -10,7 +10,7 @@ import typer
 from agents.cli.clock import Kind, clock_document, refuse_by_hand
 from agents.cli.failures import NotFound, Refused
 from agents.cli.subscriptions import plan_version, refusal_text
-from pipeline.subscriptions import decide
+from pipeline.subscriptions.fold import decide
 from schemas.catalogue_entry import Catalogue, PlanEntry, catalogue_of
 from schemas.command import CommandOutcome, Subscribe
 from schemas.customer_state import CustomerState

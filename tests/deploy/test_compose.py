@@ -15,7 +15,7 @@ import pytest
 from agents.settings import Settings
 from deploy.demo.sample import lines
 from deploy.local import configs
-from pipeline.validation import Rejection, validate
+from pipeline.intake.validation import Rejection, validate
 from tests.services import CLICKHOUSE_IMAGE, KAFKA_IMAGE
 
 ROOT = Path(__file__).parents[2]

@@ -27,7 +27,7 @@ from deploy.demo.usage import (
     subjects,
     truth_of,
 )
-from pipeline.validation import Rejection, validate
+from pipeline.intake.validation import Rejection, validate
 from schemas.dead_letter import Reason
 
 SMALL = Month(seed=11, events=20_000)

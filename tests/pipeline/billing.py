@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from pipeline.rating import Usage
-from pipeline.run_lines import RunLine, RunLines, due_charges, plan_of, run_lines
-from pipeline.runs import bill
-from pipeline.subscription_events import Transition, announced, transitions
-from pipeline.subscriptions import decide
+from pipeline.closing.run_lines import RunLine, RunLines, due_charges, plan_of, run_lines
+from pipeline.closing.runs import bill
+from pipeline.rating.charge_lines import Usage
+from pipeline.subscriptions.fold import decide
+from pipeline.subscriptions.subscription_events import Transition, announced, transitions
 from schemas.catalogue_entry import Catalogue, CouponEntry, MeterEntry, PlanEntry, catalogue_of
 from schemas.command import COMMAND_RECORD, TickCopy
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pipeline.pricing import UsageRow
+from pipeline.rating.pricing import UsageRow
 from schemas.period import Period
 from schemas.plan import RateCard
 from tests.pipeline.rate_cards import D, day

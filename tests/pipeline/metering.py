@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from pipeline.aggregation import MeteredEvent, MeterRow, aggregate
+from pipeline.meters.aggregation import MeteredEvent, MeterRow, aggregate
 from schemas.meter import Meter
 from schemas.period import Period
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline.pricing import UsageRow
-from pipeline.stages import Terms
+from pipeline.rating.pricing import UsageRow
+from pipeline.rating.stages import Terms
 from schemas.money import Currency, currency
 from schemas.period import Period
 from schemas.plan import RateCard

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.engines import ENGINES, UnknownEngine, engine_of
+from pipeline.closing.engines import ENGINES, UnknownEngine, engine_of
 from schemas.engine import ENGINE
 from schemas.identity import canonical_json
 from schemas.tick import Tick
@@ -29,8 +29,8 @@ def test_a_finished_document_comes_out_byte_for_byte(file: Path) -> None:
     expected = content(file)
     assert expected["documents"]
     assert list(documents(expected)) == expected["documents"], (
-        "bytes of finished documents changed: keep the old rule in pipeline/engines.py and raise schemas/engine.py, "
-        "or (before that engine is released) python -m tests.corpus --unreleased"
+        "bytes of finished documents changed: keep the old rule in pipeline/closing/engines.py and raise "
+        "schemas/engine.py, or (before that engine is released) python -m tests.corpus --unreleased"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from agents.contract import MESSAGES
-from pipeline.validation import Correction, Event, validate
+from pipeline.intake.validation import Correction, Event, validate
 from schemas.command import NAMES
 
 FOLDER = Path(__file__).parent / "golden"

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from agents.catalogue_files import entries_of
-from pipeline.catalogue_changes import changes
-from pipeline.catalogue_validation import load_catalogue
+from pipeline.catalogue.changes import changes
+from pipeline.catalogue.loading import load_catalogue
 from schemas.catalogue_entry import IssuerEntry, catalogue_of
 from schemas.issuer import UNNAMED, Issuer
 from schemas.plan import Plan

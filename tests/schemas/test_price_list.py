@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.catalogue_validation import load_catalogue
-from pipeline.subscriptions import decide
+from pipeline.catalogue.loading import load_catalogue
+from pipeline.subscriptions.fold import decide
 from schemas.catalogue_entry import ENTRY, Catalogue, PlanEntry, catalogue_of
 from schemas.command import Subscribe
 from schemas.customer_state import CustomerState

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.catalogue_validation import load_catalogue
+from pipeline.catalogue.loading import load_catalogue
 from schemas.catalogue_entry import ENTRY, PlanEntry
 from schemas.tax import Exemption, TaxRate, exemption
 

@@ -16,9 +16,9 @@ from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from agents.record_batch import RecordBatch
-from pipeline.aggregation import MeteredEvent, read_payload
-from pipeline.usage_sql import Frame
-from pipeline.validation import Correction, Event, validate
+from pipeline.intake.validation import Correction, Event, validate
+from pipeline.meters.aggregation import MeteredEvent, read_payload
+from pipeline.meters.usage_sql import Frame
 from schemas.event_time import moment
 from schemas.meter import CARRIES_OVER, COMPARES_TEXTS, Aggregation, Meter
 from schemas.period import Period

@@ -14,8 +14,8 @@ from agents.store.audits import AuditStore
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.usage import UsageStore
-from pipeline.usage_block import Events
-from pipeline.validation import Event
+from pipeline.intake.usage_block import Events
+from pipeline.intake.validation import Event
 from schemas.tick import USAGE, Tick, Vector
 
 pytestmark = pytest.mark.services

@@ -19,10 +19,10 @@ from agents.store.connection import Connection
 from agents.store.metering_costs import CostStore
 from agents.store.totals import TotalsStore
 from agents.store.usage import UsageStore
-from pipeline.entitlements import Asked
-from pipeline.usage_block import judge
-from pipeline.usage_needed import GROUPS, Shape
-from pipeline.usage_sql import Frame, to_ms
+from pipeline.intake.usage_block import judge
+from pipeline.limits.entitlements import Asked
+from pipeline.meters.usage_needed import GROUPS, Shape
+from pipeline.meters.usage_sql import Frame, to_ms
 from schemas.catalogue_entry import Catalogue, MeterEntry, catalogue_of
 from schemas.meter import Meter
 from schemas.period import Period

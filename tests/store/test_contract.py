@@ -14,7 +14,7 @@ from agents.store.connection import Connection
 from agents.store.memory import Memory, MemoryLedger, MemoryUsageStore
 from agents.store.usage import UsageStore, encoded
 from agents.topics import USAGE_EVENTS
-from pipeline.usage_block import UsageBlock, judge
+from pipeline.intake.usage_block import UsageBlock, judge
 from tests.builders import event, replacement, retraction
 
 pytestmark = pytest.mark.services

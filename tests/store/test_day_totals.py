@@ -14,7 +14,7 @@ from agents.store.connection import Connection
 from agents.store.day_totals import DayTotalsStore
 from agents.store.totals import TotalsStore
 from agents.store.usage import UsageStore
-from pipeline.usage_block import judge
+from pipeline.intake.usage_block import judge
 from schemas.catalogue_entry import MeterEntry
 from schemas.meter import Meter
 from schemas.tick import ATTRIBUTIONS, USAGE, Tick, Vector

@@ -22,15 +22,15 @@ from agents.store.documents import DocumentStore
 from agents.store.frozen_usage import usage_by_meter
 from agents.store.metered_usage import Question, UsageReader
 from agents.store.usage import UsageStore
-from pipeline.aggregation import MeteredEvent, aggregate
-from pipeline.aggregation.events import counts, reading_of
-from pipeline.invoicing import invoice_of
-from pipeline.pricing import UsageRow
-from pipeline.rating import RatedSlice, Terms, rate_slice
-from pipeline.scaled import quantity
-from pipeline.usage_block import judge
-from pipeline.usage_needed import missing
-from pipeline.usage_sql import Frame
+from pipeline.documents.invoicing import invoice_of
+from pipeline.intake.usage_block import judge
+from pipeline.meters.aggregation import MeteredEvent, aggregate
+from pipeline.meters.aggregation.events import counts, reading_of
+from pipeline.meters.scaled import quantity
+from pipeline.meters.usage_needed import missing
+from pipeline.meters.usage_sql import Frame
+from pipeline.rating.charge_lines import RatedSlice, Terms, rate_slice
+from pipeline.rating.pricing import UsageRow
 from schemas.catalogue_entry import MeterEntry, PlanEntry, catalogue_of
 from schemas.customer_state import BillingRun, DuePeriod
 from schemas.invoice import Invoice

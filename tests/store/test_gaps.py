@@ -12,8 +12,8 @@ from agents.ledger import Ledger, LedgerRow
 from agents.store.completeness import CompletenessStore
 from agents.store.connection import Connection
 from agents.store.usage import UsageStore
-from pipeline.usage_block import Events
-from pipeline.validation import Event
+from pipeline.intake.usage_block import Events
+from pipeline.intake.validation import Event
 from schemas.dead_letter import DeadLetter, Reason
 
 pytestmark = pytest.mark.services

@@ -15,8 +15,8 @@ from agents.store.connection import Connection
 from agents.store.metering_costs import CostStore
 from agents.store.totals import TotalsStore
 from agents.store.usage import UsageStore
-from pipeline.sealing import AT_ONCE
-from pipeline.usage_block import MS_PER_PANE, Events
+from pipeline.intake.usage_block import MS_PER_PANE, Events
+from pipeline.meters.sealing import AT_ONCE
 from schemas.catalogue_entry import Catalogue, MeterEntry, catalogue_of
 from schemas.meter import Meter
 from schemas.tick import Tick, Vector

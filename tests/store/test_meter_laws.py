@@ -22,9 +22,9 @@ from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.metered_usage import Question, UsageRow
 from agents.store.usage import UsageStore
-from pipeline.aggregation import MeterRow, aggregate
-from pipeline.usage_block import judge
-from pipeline.usage_sql import FROM_DAYS
+from pipeline.intake.usage_block import judge
+from pipeline.meters.aggregation import MeterRow, aggregate
+from pipeline.meters.usage_sql import FROM_DAYS
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import ATTRIBUTIONS, USAGE, Tick, Vector
 from tests.store.event_sets import (

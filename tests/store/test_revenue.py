@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agents.store.connection import Connection
 from agents.store.money import MoneyStore
 from agents.store.revenue_looks import RevenueLooks
-from pipeline.revenue import revenue_at
+from pipeline.collection.revenue import revenue_at
 from schemas.revenue import RevenueLine
 from tests.pipeline.revenue_lines import LINES, line
 

@@ -13,7 +13,7 @@ from agents.store.billing import BillingStore
 from agents.store.connection import Connection, StoreRefused
 from agents.store.totals import TotalsStore
 from agents.store.waiting import WaitingStore
-from pipeline.usage_sql import decimal_sql, sum_sql
+from pipeline.meters.usage_sql import decimal_sql, sum_sql
 from tests.store.event_sets import ZONES
 
 pytestmark = pytest.mark.services

@@ -10,7 +10,7 @@ import pytest
 from agents.dead_letters import replay, waive
 from agents.store.dead_letters import DeadLetterStore, StoredLetter
 from agents.topics import DEAD_LETTERS
-from pipeline.mending import mended
+from pipeline.intake.mending import mended
 from schemas.resolution import LogPosition
 from tests.command_line import answer, tally
 from tests.deployments import Deployment

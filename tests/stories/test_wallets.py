@@ -16,7 +16,7 @@ from agents.crash_points import Step
 from agents.settings import Settings
 from agents.store.credits import CreditStore
 from agents.store.ledger_looks import LedgerLooks
-from pipeline.wallets import balance, wallet_of
+from pipeline.wallets.wallet import balance, wallet_of
 from schemas.document_log import DOCUMENT_RECORD, CreditAction
 from tests.builders import moment
 from tests.command_line import Tally

@@ -1,4 +1,4 @@
--- revenue_at: per currency what is invoiced, recognised of it and unbilled at the beginning of a day; like pipeline/revenue.py.
+-- revenue_at: per currency what is invoiced, recognised of it and unbilled at the beginning of a day; like pipeline/collection/revenue.py.
 SELECT currency, sumIf(net, is_issued) AS invoiced, sumIf(earned, is_issued) AS recognised,
   invoiced - recognised AS deferred, sumIf(earned, NOT is_issued) AS unbilled
 FROM (
