@@ -108,6 +108,19 @@ class CustomerState(BaseModel):
     """Up to where transitions of the subscriptions are announced; None if an earlier version made the state."""
 
 
+class DueTerm(BaseModel):
+    """Where a period stands in a commitment over several."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    span: Period
+    """From the term's first grid period to its last."""
+    served: tuple[Period, ...]
+    """What of it is served, as far as is known: the commitment shrinks with it."""
+    is_last: bool
+    """Whether the term ends with this period, which trues up."""
+
+
 class DueCharge(BaseModel):
     """A charge in a due period: its rate card, and what the subscription has that the plan does not say."""
 
@@ -118,6 +131,8 @@ class DueCharge(BaseModel):
     """Tells the charges of one card apart: each change begins another."""
     quantity: NonNegative | None = None
     override: Override | None = None
+    term: Annotated[DueTerm | None, Field(exclude_if=operator.not_)] = None
+    """For a commitment over several periods."""
 
 
 class Late(BaseModel):
@@ -171,6 +186,9 @@ class DuePeriod(BaseModel):
     """Whether usage of a running period is billed so far, as a threshold was crossed; `service` ends with the tick."""
     interims: Annotated[int, Field(exclude_if=operator.not_)] = 0
     """How many runs have billed usage of this period already: its invoice deducts them."""
+
+    counted: Annotated[tuple[tuple[str, int], ...], Field(exclude_if=operator.not_)] = ()
+    """Where the commitment of a plan is trued up: (rate card, number) of the charges whose fees count against it."""
 
     @property
     def served(self) -> tuple[Period, ...]:

@@ -17,7 +17,7 @@ from schemas.invoice import InvoiceTotals
 from schemas.meter import Name
 from schemas.money import currency
 from schemas.period import Period
-from schemas.plan import RateCard
+from schemas.plan import PlanCommitment, RateCard
 from schemas.quantity import Amount, Quantity
 from schemas.rated_line import RatedLine
 from schemas.tax import AppliedTax, Exemption, TaxRate
@@ -37,6 +37,13 @@ class PreviewCharge(Strict):
 
     rate_card: RateCard
     usage: Annotated[Quantity | tuple[PreviewUsage, ...], Field(union_mode="left_to_right")] = ()
+    service: Period | None = None
+    """The part of the period that was served; all of it, if left out."""
+
+
+class PreviewCommitment(PlanCommitment):
+    """What all charges of the request come to at least."""
+
     service: Period | None = None
     """The part of the period that was served; all of it, if left out."""
 
@@ -74,6 +81,8 @@ class InvoicePreview(Strict):
     period: Period
     time_zone: str = "UTC"
     charges: tuple[Charge, ...]
+    commitment: PreviewCommitment | None = None
+    """Of the plan: what its charges lack to it is a line more."""
     tax_rates: tuple[TaxRate, ...] = ()
     """Taxes by their definition; a charge names them."""
     default_tax_rates: tuple[Name, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -31,6 +32,8 @@ class IssuedLine:
     entry: int = 0
     """Which of the lines with these dimensions it is: the entries of a matrix may share them."""
     exact: Quantity = ZERO
+    base: Annotated[Quantity | None, Field(exclude_if=partial(operator.is_, None))] = None
+    """Of a commitment over several periods: what the charge's period costs so far, without surcharges for overage."""
     interim: Annotated[bool, Field(exclude_if=operator.not_)] = False
     """Whether an interim invoice billed it: the invoice of its period bills all of it, and deducts this."""
 

@@ -5,10 +5,12 @@ The parts are plain frozen dataclasses: rating makes several per line, for hundr
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -112,6 +114,8 @@ class CommitmentUse:
     utilized: Amount
     overage: Amount
     true_up: Amount
+    base: Annotated[Quantity | None, Field(exclude_if=partial(operator.is_, None))] = None
+    """Over several periods: what this one costs so far, without a surcharge for overage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,8 @@ class TermSoFar:
     """The exact base cost of earlier periods, without their overage surcharges."""
     is_last: bool = False
     """Whether the term ends with this period, which trues up."""
+    share: Annotated[ProrationUse | None, Field(exclude_if=operator.not_)] = None
+    """The part of the term that is served, as far as is known, if that is not all of it."""
 
 
 @dataclass(frozen=True, slots=True)

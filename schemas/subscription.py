@@ -42,6 +42,8 @@ class Charge(BaseModel):
     meter: str | None = None
     timing: Literal["advance", "arrears"] = "arrears"
     one_time: bool = False
+    term: Annotated[Interval | None, Field(exclude_if=operator.not_)] = None
+    """Of a commitment over several periods."""
     interval: Interval
     anchor: Instant
     grace: timedelta

@@ -174,6 +174,8 @@ def _deductions(rated: RatedLine) -> Iterator[Row]:
     if (held := rated.commitment) is not None:
         parts = f"used {held.utilized:,f}, overage {held.overage:,f}, true-up {held.true_up:,f}"
         yield _note(f"commitment {number(held.commitment)}: {parts}")
+    if rated.reached is not None and rated.modifiers is not None and rated.modifiers.minimum is not None:
+        yield _note(f"minimum {number(rated.modifiers.minimum)} of a whole period, reached {rated.reached:,f}")
     if rated.previous is not None:
         yield _note(f"billed before for this period: {rated.previous.total:,f}")
     if rated.problem is not None:

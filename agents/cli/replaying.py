@@ -134,18 +134,22 @@ class Replayer:
 
         Of a period that was closed several times the last close counts: it knows all its usage.
         """
-        before: list[Invoice] = []
-        after: list[Invoice] = []
+        before, after = list[Invoice](), list[Invoice]()
+        memory = Memory(), Memory()
         closes = await asyncio.to_thread(self._looks.closes, None, span)
         last = last_closed([close.closed_run(span) for close in closes], plans)
         for _, group in groupby(last, key=lambda run: (run.tick, run.revision)):
-            billed, moved = await self._moved(tuple(group), candidate, meters)
+            billed, moved = await self._moved(tuple(group), candidate, meters, memory)
             before += billed
             after += moved
         return before, after
 
     async def _moved(
-        self, runs: Sequence[BillingRun], candidate: PlanEntry, meters: Sequence[MeterEntry]
+        self,
+        runs: Sequence[BillingRun],
+        candidate: PlanEntry,
+        meters: Sequence[MeterEntry],
+        memory: tuple[Memory, Memory],
     ) -> tuple[list[Invoice], list[Invoice]]:
         """Documents of one tick's runs, as they are and moved to the candidate."""
         tick, revision = runs[0].tick, runs[0].revision
@@ -154,9 +158,23 @@ class Replayer:
         others = [moved(run, candidate, catalogue) for run in runs]
         usage = await asyncio.to_thread(usage_of, self._billing, tick, revision, [*runs, *others], catalogue)
         return (
-            [draft for run in runs for draft in drafts_of(freeze(run, catalogue, usage), catalogue)],
-            [draft for run in others for draft in drafts_of(freeze(run, catalogue, usage), catalogue)],
+            [draft for run in runs for draft in memory[0].drafts(freeze(run, catalogue, usage), catalogue)],
+            [draft for run in others for draft in memory[1].drafts(freeze(run, catalogue, usage), catalogue)],
         )
+
+
+class Memory:
+    """What runs computed anew have billed: commitments of later ones count it."""
+
+    def __init__(self) -> None:
+        self._issued: dict[str, list[IssuedLine]] = {}
+
+    def drafts(self, frozen: Frozen, catalogue: Catalogue) -> tuple[Invoice, ...]:
+        """The documents of the next run of its customer."""
+        closed, issued = frozen.closed, self._issued.setdefault(frozen.closed.customer, [])
+        lines = lines_of(frozen, catalogue, issued)
+        issued += [line.issued() for run in lines for line in run.all]
+        return engine_of(closed.tick).invoices(closed, lines, catalogue, Terms(discounts=closed.discounts))
 
 
 def drafts_of(

@@ -68,7 +68,8 @@ class RunLineStore:
     def issued(self, closes: Iterable[PeriodClosed]) -> dict[str, list[IssuedLine]]:
         """Close id -> every line that its customer's runs before it issued, in their order.
 
-        Only closes that rate something anew, or a running period, have any: what was never billed deducts nothing.
+        Only closes that rate something anew, or a running period, or look at a commitment have any: what was never
+        billed deducts nothing.
         """
         wanted = {closed.customer: closed for closed in closes if any(map(_deducts, closed.periods))}
         found: dict[str, list[IssuedLine]] = {closed.close_id: [] for closed in wanted.values()}
@@ -93,7 +94,7 @@ class RunLineStore:
 
 
 def _deducts(due: DuePeriod) -> bool:
-    return due.rerates or due.interim
+    return due.rerates or due.interim or bool(due.counted) or any(charge.term for charge in due.charges or ())
 
 
 def in_rounds(closes: Sequence[PeriodClosed]) -> list[list[PeriodClosed]]:

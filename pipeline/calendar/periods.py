@@ -24,6 +24,15 @@ _ABOUT = {unit: timedelta(days=days) for unit, days in _DAYS.items()} | {
 }
 
 
+def times(outer: Interval, inner: Interval) -> int | None:
+    """Of how many intervals another is made; None if not of whole ones."""
+    units = _MONTHS if outer.unit in _MONTHS else _DAYS
+    if inner.unit not in units:
+        return None
+    found, rest = divmod(units[outer.unit] * outer.count, units[inner.unit] * inner.count)
+    return found if found and not rest else None
+
+
 def to_instant(local: datetime, where: ZoneInfo) -> datetime:
     """The instant of a local time: in a spring gap moved forward by the gap, in a repeated hour the first one."""
     return local.replace(tzinfo=where, fold=0).astimezone(UTC)
@@ -88,12 +97,12 @@ class Grid:
 
     def period_of(self, moment: datetime) -> Period:
         """The unique period `[boundary(k), boundary(k + 1))` that holds a moment."""
-        k = self._index_of(moment)
+        k = self.index_of(moment)
         return Period(self.boundary(k), self.boundary(k + 1))
 
     def period_ending_at_or_after(self, moment: datetime) -> Period:
         """The period whose end is the moment, or else the one that holds it."""
-        k = self._index_of(moment)
+        k = self.index_of(moment)
         return Period(self.boundary(k - 1), self.boundary(k)) if self.boundary(k) == moment else self.period_of(moment)
 
     def next_boundary(self, moment: datetime, ends_at: datetime | None = None) -> datetime | None:
@@ -101,7 +110,7 @@ class Grid:
 
         None if nothing is left: `ends_at` is not after the moment.
         """
-        following = self.boundary(self._index_of(moment) + 1)
+        following = self.boundary(self.index_of(moment) + 1)
         if ends_at is None:
             return following
         end = min(following, utc(ends_at, "ends_at"))
@@ -124,7 +133,7 @@ class Grid:
     def periods(self, span: Period) -> Iterator[Period]:
         """The full periods that hold some instant of a span, in order; none for an empty span."""
         period = self.period_of(span.start)
-        k = self._index_of(span.start)
+        k = self.index_of(span.start)
         while not span.is_empty and period.start < span.end:
             if not period.is_empty:
                 yield period
@@ -132,9 +141,10 @@ class Grid:
             period = Period(period.end, self.boundary(k + 1))
 
     def _boundaries(self, moment: datetime) -> Iterator[datetime]:
-        return (self.boundary(k) for k in count(self._index_of(moment) + 1))
+        return (self.boundary(k) for k in count(self.index_of(moment) + 1))
 
-    def _index_of(self, moment: datetime) -> int:
+    def index_of(self, moment: datetime) -> int:
+        """The k of the period that holds a moment."""
         instant = utc(moment)
         k = (instant - self.anchor) // (_ABOUT[self.interval.unit] * self.interval.count)
         while self.boundary(k) > instant:

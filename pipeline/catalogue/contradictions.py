@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.calendar.periods import times
 from pipeline.catalogue.fault_texts import Steps
+from pipeline.subscriptions.commitments import COMMITMENT
 from schemas.meter import COMPARES_TEXTS, Meter
-from schemas.plan import RateCard
+from schemas.plan import Interval, Plan, RateCard
 from schemas.price import ANY, Bucketed, Capacity, Dynamic, Matrix, Percentage, TieredBlocks
 from schemas.usage_event import CORRECTION_TYPE
 
@@ -52,6 +54,30 @@ def input_faults(card: RateCard, meter: Meter) -> Found:
     if isinstance(price, TieredBlocks | Capacity):
         faults += _components(price, meter)
     return faults + _windows(card, meter)
+
+
+def commitment_faults(plan: Plan) -> Found:
+    """Terms that are not made of whole periods of their card; fees that a commitment of the plan cannot count."""
+    faults: Found = []
+    for index, card in enumerate(plan.rate_cards):
+        own = card.interval or plan.interval
+        term = card.commitment.per if card.commitment is not None else None
+        if isinstance(term, Interval) and times(term, own) is None:
+            problem = f"must be made of whole periods of the rate card, {_told(own)} each"
+            faults.append((("rate_cards", index, "commitment", "per"), problem))
+        if plan.commitment is None:
+            continue
+        if card.id == COMMITMENT:
+            problem = "must be another: the true-up of the plan's commitment has it"
+            faults.append((("rate_cards", index, "id"), problem))
+        if not card.one_time and times(plan.interval, own) is None:
+            problem = f"must fit into {_told(plan.interval)}, the plan's: its commitment counts fees of whole periods"
+            faults.append((("rate_cards", index, "interval"), problem))
+    return faults
+
+
+def _told(interval: Interval) -> str:
+    return f"{interval.count} {interval.unit}{'s' if interval.count > 1 else ''}"
 
 
 def _matrix(price: Matrix, meter: Meter) -> Found:

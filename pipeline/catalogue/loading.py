@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from pipeline.catalogue.contradictions import input_faults, unfed
+from pipeline.catalogue.contradictions import commitment_faults, input_faults, unfed
 from pipeline.catalogue.fault_texts import Faulty, Steps, checked, nearest, path_text
 from pipeline.catalogue.toml_lines import line_numbers, line_of
 from schemas.alert_rule import AlertRule
@@ -127,6 +127,7 @@ def load_catalogue(files: Mapping[str, str]) -> Loaded:
     _refuse_unknown_watches(reading)
     _refuse_unfed_meters(reading)
     _refuse_missing_input(reading)
+    _refuse_uncountable_commitments(reading)
     if reading.faults:
         return Loaded(faults=_placed(reading.faults, files))
     return Loaded(
@@ -272,6 +273,12 @@ def _refuse_missing_input(reading: _Reading) -> None:
             if card.meter is not None and card.meter in meters:
                 for below, problem in input_faults(card, meters[card.meter]):
                     reading.fault(found.file, (*found.steps, *steps, *below), problem)
+
+
+def _refuse_uncountable_commitments(reading: _Reading) -> None:
+    for found in reading.found:
+        for below, problem in commitment_faults(found.value) if isinstance(found.value, Plan) else ():
+            reading.fault(found.file, (*found.steps, *below), problem)
 
 
 def _priced(plan: Plan) -> Iterator[tuple[Steps, RateCard]]:

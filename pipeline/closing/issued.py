@@ -31,6 +31,7 @@ def issued_line(
         dimensions=line.dimensions,
         entry=entry,
         exact=line.amount_exact,
+        base=line.commitment.base if line.commitment is not None else None,
         interim=interim,
     )
 

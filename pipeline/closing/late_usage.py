@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.closing.run_lines import plan_of
+from pipeline.subscriptions.commitments import COMMITMENT
 from schemas.catalogue_entry import Catalogue
 from schemas.customer_state import BillingRun, DueCharge, DuePeriod, Late, PeriodClosed
 from schemas.period import Period
@@ -30,7 +31,7 @@ class Touch:
 
 
 def closed_before(closes: Iterable[PeriodClosed], catalogue: Catalogue) -> dict[ChargeKey, DuePeriod]:
-    """Every metered charge and period that closes of a customer froze, as the last of them did; `closes` in order."""
+    """Every charge and period of usage that closes of a customer froze, as the last of them did; `closes` in order."""
     found: dict[ChargeKey, DuePeriod] = {}
     for closed in closes:
         for due in closed.periods:
@@ -43,10 +44,10 @@ def closed_before(closes: Iterable[PeriodClosed], catalogue: Catalogue) -> dict[
 
 
 def metered(due: DuePeriod, catalogue: Catalogue) -> list[DueCharge]:
-    """The charges of a due period that price usage."""
+    """The charges of a due period that usage changes: those that price it, and the true-up of a plan's commitment."""
     cards = [card.id for card in plan_of(due, catalogue).plan.rate_cards if card.meter is not None]
     charges = [DueCharge(card=card) for card in cards] if due.charges is None else due.charges
-    return [charge for charge in charges if charge.card in cards]
+    return [charge for charge in charges if charge.card in cards or (due.counted and charge.card == COMMITMENT)]
 
 
 def with_late(
@@ -58,22 +59,60 @@ def with_late(
         for due in run.periods
         for charge in metered(due, catalogue)
     }
-    groups: dict[str, tuple[DuePeriod, list[DueCharge]]] = {}
+    chosen: dict[ChargeKey, DuePeriod] = {}
     for key, due in known.items():
         found = [touch for touch in touches if any(span.intersects(touch.span) for span in due.served)]
         policy = plan_of(due, catalogue).plan.late_usage
         if key in now or not found or due.service.end + policy.horizon < run.tick.time:
             continue
         positions = dict.fromkeys(position for touch in found for position in touch.positions)
-        late = Late(
+        chosen[key] = _again(due, Late(
             policy=policy.policy,
             minimum=policy.minimum,
             records=sum(touch.records for touch in found),
             positions=tuple(positions)[:POSITIONS_KEPT],
-        )
-        group = f"late {due.group}" if policy.policy == "adjustment_invoice" and not due.late else due.group
-        again = due.model_copy(update={"charges": (), "rerates": True, "late": late, "group": group})
-        groups.setdefault(again.model_dump_json(), (again, []))[1].extend(due.charges or ())
+        ))  # fmt: skip
+    for depends in (_later_of_terms, _true_ups):
+        chosen |= {key: due for key, due in depends(chosen, known).items() if key not in now | chosen.keys()}
+    groups: dict[str, tuple[DuePeriod, list[DueCharge]]] = {}
+    for again in chosen.values():
+        alike = again.model_copy(update={"charges": ()})
+        groups.setdefault(alike.model_dump_json(), (alike, []))[1].extend(again.charges or ())
     late_dues = [due.model_copy(update={"charges": tuple(charges)}) for due, charges in groups.values()]
     late_dues.sort(key=lambda due: (due.service.start, due.subscription, due.model_dump_json()))
     return run.model_copy(update={"periods": (*run.periods, *late_dues)})
+
+
+def _again(due: DuePeriod, late: Late) -> DuePeriod:
+    group = f"late {due.group}" if late.policy == "adjustment_invoice" and not due.late else due.group
+    return due.model_copy(update={"rerates": True, "late": late, "group": group})
+
+
+def _later_of_terms(chosen: Mapping[ChargeKey, DuePeriod], known: Mapping[ChargeKey, DuePeriod]) -> (
+    dict[ChargeKey, DuePeriod]
+):  # fmt: skip
+    """Later periods of the same terms: what is left of the commitment for them is another now."""
+    found = {}
+    for key, again in chosen.items():
+        term = _only(again).term
+        for other, due in known.items() if term is not None and again.late is not None else ():
+            if other[:3] == key[:3] and key[3].start < other[3].start < term.span.end:  # type: ignore[union-attr]
+                found[other] = _again(due, again.late)  # type: ignore[arg-type]
+    return found
+
+
+def _true_ups(chosen: Mapping[ChargeKey, DuePeriod], known: Mapping[ChargeKey, DuePeriod]) -> (
+    dict[ChargeKey, DuePeriod]
+):  # fmt: skip
+    """The commitments of plans that count lines which are rated anew."""
+    found = {}
+    for other, due in known.items():
+        for key, again in chosen.items() if _only(due).card == COMMITMENT else ():
+            if other[0] == key[0] and key[1:3] in due.counted and other[3].contains(key[3].start) and again.late:
+                found[other] = _again(due, again.late)
+    return found
+
+
+def _only(due: DuePeriod) -> DueCharge:
+    (charge,) = due.charges or ()
+    return charge

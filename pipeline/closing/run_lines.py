@@ -6,13 +6,16 @@ Debits become the invoice of the run, credits its credit note: separate document
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from pipeline.closing.commitments import so_far, true_up
 from pipeline.closing.issued import issued_line
 from pipeline.rating.charge_lines import Usage, fee_line, rate_fee_anew, rate_metered, terms_of
+from pipeline.subscriptions.commitments import COMMITMENT, charged_cards
 from schemas.catalogue_entry import Catalogue, PlanEntry
 from schemas.customer_state import DueCharge, DuePeriod, Late, OneOff, PeriodClosed
 from schemas.issued_line import IssuedLine
@@ -72,6 +75,22 @@ class RunLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What was issued, as lines of a due period see it."""
+
+    deducted: IssuedByKey
+    """By runs before, for the same charge and period: what is deducted from what is owed."""
+    before: IssuedByKey
+    """By runs before, of whole periods."""
+    now: IssuedByKey
+    """By this run, of periods that end before or with the due one."""
+
+    def with_own(self, own: IssuedByKey) -> tuple[IssuedByKey, ...]:
+        """What commitments count: with the lines of the due period itself."""
+        return self.before, self.now, own
+
+
+@dataclass(frozen=True, slots=True)
 class RunLines:
     """What goes on the documents of one currency and group: debits, then credits, each in order of charges.
 
@@ -110,11 +129,11 @@ def run_lines(
         (interim if line.interim else before)[line.key].append(line)
     found: dict[tuple[str, str], list[RunLine]] = {}
     skips: dict[tuple[str, str], bool] = {}
-    for due in closed.periods:
+    billed = _billed(closed, usage, catalogue, before, interim)
+    for due, lines in zip(closed.periods, billed, strict=True):
         entry = plan_of(due, catalogue)
         key = (due.currency, due.group)
-        deducted = interim if due.interim else before
-        found.setdefault(key, []).extend(settled(due, list(_lines(due, entry, usage, catalogue, deducted))))
+        found.setdefault(key, []).extend(lines)
         silent = due.rerates or due.interim or (entry.plan.zero_invoices == "skip" and not due.interims)
         skips[key] = skips.get(key, True) and silent
     for one in closed.one_offs:
@@ -123,6 +142,33 @@ def run_lines(
         found.setdefault(key, []).append(_one_off(one, closed, catalogue))
         skips[key] = False
     return tuple(_split(key, lines, closed, catalogue, skips[key]) for key, lines in sorted(found.items()))
+
+
+def _billed(
+    closed: PeriodClosed, usage: UsageByMeter, catalogue: Catalogue, before: IssuedByKey, interim: IssuedByKey
+) -> list[list[RunLine]]:
+    """The lines of each due period; rated in order of their ends: commitments count what ends before, or with them."""
+    found: dict[int, list[RunLine]] = {}
+    now: dict[IssuedKey, list[IssuedLine]] = {}
+    for index in sorted(range(len(closed.periods)), key=lambda index: _turn(closed.periods[index])):
+        due = closed.periods[index]
+        known = Known(interim if due.interim else before, before, now)
+        lines = list(_lines(due, plan_of(due, catalogue), usage, catalogue, known))
+        found[index] = settled(due, lines)
+        if not due.interim:
+            _note(found[index], now)
+    return [found[index] for index in range(len(closed.periods))]
+
+
+def _turn(due: DuePeriod) -> tuple[datetime, bool]:
+    return due.period.end, bool(due.counted)
+
+
+def _note(lines: Iterable[RunLine], issued: dict[IssuedKey, list[IssuedLine]]) -> None:
+    """Enters lines of a run among those that it has issued so far; one that is rated anew adds to what was issued."""
+    for line in lines:
+        one = line.issued()
+        issued.setdefault(one.key, []).append(one)
 
 
 def settled(due: DuePeriod, lines: list[RunLine]) -> list[RunLine]:
@@ -188,8 +234,8 @@ def plan_of(due: DuePeriod, catalogue: Catalogue) -> PlanEntry:
 
 def due_charges(due: DuePeriod, plan: Plan) -> Iterator[tuple[RateCard, DueCharge]]:
     """The rate cards that are due, as the subscription has them: its seats and its own prices in place."""
-    cards = {card.id: card for card in plan.rate_cards}
-    charges = [DueCharge(card=card) for card in cards] if due.charges is None else due.charges
+    cards = {card.id: card for card in charged_cards(plan)}
+    charges = [DueCharge(card=card.id) for card in plan.rate_cards] if due.charges is None else due.charges
     for charge in charges:
         yield own_card(cards[charge.card], charge), charge
 
@@ -205,16 +251,17 @@ def own_card(card: RateCard, charge: DueCharge) -> RateCard:
 
 
 def _lines(
-    due: DuePeriod, entry: PlanEntry, usage: UsageByMeter, catalogue: Catalogue, before: IssuedByKey
+    due: DuePeriod, entry: PlanEntry, usage: UsageByMeter, catalogue: Catalogue, known: Known
 ) -> Iterator[RunLine]:
     """The lines of a due period; where it is rated anew, also those of 0: they keep the places of the others."""
     plan = entry.plan.in_currency(due.currency)
     rates = {rate.id: rate for rate in entry.tax_rates}
-    for card, charge in due_charges(due, plan):
+    own: dict[IssuedKey, list[IssuedLine]] = {}
+    for card, charge in sorted(due_charges(due, plan), key=lambda each: each[1].card == COMMITMENT):
         key = (due.subscription, charge.card, charge.number, due.period)
-        issued = before.get(key, ()) if due.rerates else before.get(key) if due.interim else None
-        for line in _rated(due, card, charge, entry, plan.money, usage, catalogue, issued):
-            yield RunLine(
+        issued = known.deducted.get(key, ()) if due.rerates else known.deducted.get(key) if due.interim else None
+        for line in _rated(due, card, charge, entry, plan.money, usage, catalogue, issued, known.with_own(own)):
+            made = RunLine(
                 subscription=due.subscription,
                 charge=charge,
                 plan=due.plan,
@@ -231,6 +278,9 @@ def _lines(
                 late=due.late,
                 interim=due.interim,
             )
+            if due.counted:
+                _note([made], own)
+            yield made
 
 
 def _rated(
@@ -242,11 +292,16 @@ def _rated(
     usage: UsageByMeter,
     catalogue: Catalogue,
     issued: Sequence[IssuedLine] | None,
+    known: Sequence[IssuedByKey],
 ) -> Sequence[RatedLine]:
     own = charge.override
     terms = replace(terms_of(due, money, card), waived=own is not None and own.waived == "all")
     if due.interim:  # it shrinks by what is not served of the whole period, not by what has not passed
         terms = replace(terms, service=Period(due.service.start, due.period.end))
+    if charge.card == COMMITMENT and due.counted:
+        return true_up(card, due, terms, known, issued)
+    if charge.term is not None:
+        terms = replace(terms, term=so_far(due, charge, charge.term, card, known))
     if card.meter is None:
         return (fee_line(card, terms),) if issued is None else rate_fee_anew(card, terms, issued)
     version = entry.meters[card.meter]

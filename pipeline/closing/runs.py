@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from pipeline.closing.interims import billed_interim, is_asked, open_charges, with_interims
 from pipeline.subscriptions.charges import Due, billed, next_due, period_of, served_in
+from pipeline.subscriptions.commitments import COMMITMENT, counted_charges, depending, term_of
 from pipeline.subscriptions.last_looks import next_look_at
 from schemas.customer_state import BillingRun, CustomerState, DueCharge, DuePeriod, OneOff, Redeemed, Repriced
 from schemas.period import Period
@@ -149,7 +150,20 @@ def _due_of(held: Subscription, at: datetime, at_most: int) -> tuple[list[_Found
             found.append(_Found(charge, due.period, due.served))
             now = billed(now, due)
         charges.append(now)
-    return found, tuple(charges)
+    return _with_dependents(held, found), tuple(charges)
+
+
+def _with_dependents(held: Subscription, found: list[_Found]) -> list[_Found]:
+    """The periods of a run, and those that were billed and depend on them: commitments are rated anew with them."""
+    seen = {(one.charge.card, one.charge.number, one.period) for one in found}
+    again = list[_Found]()
+    for one in found:
+        for charge, period in depending(held, one.charge, one.period):
+            key = (charge.card, charge.number, period)
+            if key not in seen:
+                seen.add(key)
+                again.append(_Found(charge, period, served_in(charge, held.pauses, period), rerates=True))
+    return [*found, *again]
 
 
 def _next(charge: Charge, held: Subscription, at: datetime, *, waits: bool) -> Due | None:
@@ -188,6 +202,7 @@ def _prorates_free_units(one: _Found) -> bool:
 def _due_period(state: CustomerState, held: Subscription, found: list[_Found]) -> DuePeriod:
     one = found[0]
     served = one.served
+    true_up = next((due.charge for due in found if due.charge.card == COMMITMENT), None)
     service = _service_of(one)
     return DuePeriod(
         subscription=held.id,
@@ -200,7 +215,7 @@ def _due_period(state: CustomerState, held: Subscription, found: list[_Found]) -
         anchor=one.charge.anchor,
         charges=tuple(
             DueCharge(card=due.charge.card, number=due.charge.number, quantity=due.charge.quantity,
-                      override=due.charge.override)
+                      override=due.charge.override, term=term_of(due.charge, held.pauses, held.time_zone, due.period))
             for due in found
         ),
         pauses=tuple(Period(before.end, after.start) for before, after in pairwise(served)),
@@ -210,6 +225,7 @@ def _due_period(state: CustomerState, held: Subscription, found: list[_Found]) -
         subjects=held.subjects,
         other_subjects=_claimed(state, held, service),
         group=held.id if held.separate else "",
+        counted=counted_charges(held, true_up) if true_up is not None else (),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from pipeline.subscriptions.commitments import COMMITMENT, charged_cards
 from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
 from schemas.customer_state import BillingRun, DueCharge, DuePeriod
 from schemas.invoice import Invoice
@@ -76,12 +77,15 @@ def _moved(due: DuePeriod, candidate: PlanEntry, catalogue: Catalogue) -> DuePer
     own: dict[str, object] = {"plan": candidate.name, "plan_version": candidate.version}
     entry = catalogue.plan(due.plan, due.plan_version)
     if due.charges is not None and entry is not None:
-        before = {card.id: card for card in entry.plan.rate_cards}
+        before = {card.id: card for card in charged_cards(entry.plan)}
         timings = {before[charge.card].timing for charge in due.charges if charge.card in before}
-        after = {card.id: card for card in candidate.plan.rate_cards}
+        after = {card.id: card for card in charged_cards(candidate.plan)}
         kept = [charge for charge in due.charges if charge.card in after]
         new = [card.id for card in after.values() if card.id not in before and card.timing in timings]
         own["charges"] = (*kept, *(DueCharge(card=card) for card in new))
+        if COMMITMENT in after:
+            seen = {(charge.card, charge.number) for charge in kept} | {(card, 0) for card in after}
+            own["counted"] = tuple(sorted({*due.counted, *seen} - {(COMMITMENT, 0)}))
     return due.model_copy(update=own)
 
 

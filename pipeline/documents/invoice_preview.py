@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from pipeline.closing.commitments import lifted
 from pipeline.closing.run_lines import tax_point
 from pipeline.documents.invoicing import invoice_totals
 from pipeline.documents.run_documents import RunDocuments, run_documents
@@ -13,6 +14,7 @@ from pipeline.rating.pricing import UsageRow, Used
 from pipeline.rating.stages import Terms
 from pipeline.rating.tax import taxes_at
 from pipeline.rating.totals import Line, Totals
+from pipeline.subscriptions.commitments import COMMITMENT, true_up_card
 from schemas.invoice_preview import (
     InvoicePreview,
     InvoicePreviewed,
@@ -47,13 +49,14 @@ def preview(request: InvoicePreview) -> InvoicePreviewed:
         lines = [
             found for index, charge in enumerate(request.charges) for found in _lines(request, charge, index, money)
         ]
+        lines += _true_up(request, [line for line, _ in lines], money)
         found = run_documents(
             [line for line, _ in lines],
             money,
             discounts=request.discounts,
             grants=request.grants,
             exemption=request.exemption,
-            charges={_id(charge) for charge in request.charges},
+            charges={_id(charge) for charge in request.charges} | {COMMITMENT},
         )
     except PreviewRefused:
         raise
@@ -87,6 +90,25 @@ def _lines(
         taxes = taxes_at(names, rates, moment, request.time_zone)
         lines.append((Line(rated.charge, rated.amount, taxes, inclusive, moment), rated))
     return lines
+
+
+def _true_up(request: InvoicePreview, lines: Sequence[Line], money: Currency) -> list[tuple[Line, RatedLine | None]]:
+    """What the charges lack to the commitment of the plan: a line with the default taxes."""
+    if request.commitment is None:
+        return []
+    service = request.commitment.service or request.period
+    if not request.period.encloses(service):
+        raise PreviewRefused([("commitment.service", "must lie within the period")])
+    if COMMITMENT in {line.charge for line in lines}:
+        raise PreviewRefused([("commitment", f"a charge must not be called {COMMITMENT}: the true-up is")])
+    card = true_up_card(request.commitment.amount)
+    reached = sum((line.amount for line in lines), round_money(ZERO, money))
+    found = lifted(card, Terms(money, request.period, service, request.time_zone), reached)
+    rates = {rate.id: rate for rate in request.tax_rates}
+    moment = request.period.last_moment if service.is_empty else service.last_moment
+    taxes = taxes_at(request.default_tax_rates, rates, moment, request.time_zone)
+    inclusive = request.tax_behavior == "inclusive"
+    return [(Line(rated.charge, rated.amount, taxes, inclusive, moment), rated) for rated in found]
 
 
 def _rated(request: InvoicePreview, charge: PreviewCharge, index: int, money: Currency) -> Sequence[RatedLine]:

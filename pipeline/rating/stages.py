@@ -105,11 +105,13 @@ def stages_of(card: RateCard, used: Used, terms: Terms, *, final: bool, until: d
         bounded = _bounded(card, gross, terms, final=final)
         return replace(bounded, unpriced=(*bounded.unpriced, UNKNOWN_TERM))
     else:
+        base = _base(gross, factor)
         parts = term_parts(
-            _base(gross, factor), prior_base=terms.term.prior_base, commitment=amount,
+            base, prior_base=terms.term.prior_base, commitment=_of_term(card, amount, terms.term),
             overage_factor=card.commitment.overage_factor,
             true_up=card.commitment.trues_up and final and terms.term.is_last,
         )  # fmt: skip
+        return _committed(gross, parts, terms.currency, base)
     return _committed(gross, parts, terms.currency)
 
 
@@ -182,8 +184,13 @@ def _shares(card: RateCard, parts: Sequence[Part], total: StageAmounts, currency
     }
 
 
-def _committed(gross: Gross, parts: Committed, currency: Currency) -> Stages:
-    use = rounded(parts, currency)
+def _of_term(card: RateCard, amount: Decimal, term: TermSoFar) -> Decimal:
+    """The commitment for the part of its term that is served, if it is prorated."""
+    return part_of(amount, term.share) if card.proration and "commitment" in card.proration.applies_to else amount
+
+
+def _committed(gross: Gross, parts: Committed, currency: Currency, base: Decimal | None = None) -> Stages:
+    use = replace(rounded(parts, currency), base=base)
     total = replace(_nothing(currency), gross=use.utilized + use.overage + use.true_up)
     return Stages(total, _committed_shares(gross.parts, total, parts, currency), use, gross.unpriced)
 

@@ -22,6 +22,7 @@ from pipeline.subscriptions.commanding import (
     running,
     within_bounds,
 )
+from pipeline.subscriptions.commitments import COMMITMENT, charged_cards
 from pipeline.subscriptions.plan_charges import Start, anchor_of, charges_of
 from pipeline.subscriptions.subscribing import known_add_ons, quantities_of, refuse_shared_usage, taken_cards
 from schemas.catalogue_entry import PlanEntry
@@ -78,7 +79,7 @@ def change_quantity(state: CustomerState, command: ChangeQuantity, context: Cont
     charge = _running_charge(subscription, command.card, at)
     plan = context.plan(charge.plan, charge.plan_version)
     card = _card(plan, command.card)
-    if card.meter is not None or card.one_time or not isinstance(card.price, Flat):
+    if card.meter is not None or card.one_time or card.id == COMMITMENT or not isinstance(card.price, Flat):
         raise Refused(f"card: {card.id} is no recurring fee; its quantity is not changed by hand")
     seats = card.price.quantity if charge.quantity is None else charge.quantity
     if seats == command.quantity:
@@ -146,6 +147,8 @@ def set_override(state: CustomerState, command: SetOverride, context: Context) -
     if command.until is not None and command.until <= at:
         raise Refused(f"until: {command.until.isoformat()} is not after {at.isoformat()}")
     if command.override is not None:
+        if charge.card == COMMITMENT and command.override.price is not None:
+            raise Refused("override.price: must be left out: a commitment of a plan has no price; it can be waived")
         _refuse_override(_card(context.plan(charge.plan, charge.plan_version), command.card), command.override)
     if charge.override == command.override:
         raise Refused(f"override: {command.card} has it then already")
@@ -182,7 +185,7 @@ def _refuse_override(card: RateCard, override: Override) -> None:
 
 
 def _card(plan: PlanEntry, name: str) -> RateCard:
-    return next(card for card in plan.plan.rate_cards if card.id == name)
+    return next(card for card in charged_cards(plan.plan) if card.id == name)
 
 
 def _running_charge(subscription: Subscription, card: str, at: datetime) -> Charge:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.subscriptions.charges import period_of
 from pipeline.subscriptions.commanding import Context, Refused, held, replaced
+from pipeline.subscriptions.commitments import charged_cards
 from schemas.command import BillAgain, Rerate
 from schemas.customer_state import CustomerState, Disregarded, Repriced
 from schemas.period import Period
@@ -45,7 +46,7 @@ def rerate(state: CustomerState, command: Rerate, context: Context) -> CustomerS
     entry = context.plan(command.plan, command.plan_version)
     if subscription.currency not in entry.plan.currencies:
         raise Refused(f"plan: {entry.name}@{entry.version} is not offered in {subscription.currency}")
-    cards = {card.id for card in entry.plan.rate_cards}
+    cards = {card.id for card in charged_cards(entry.plan)}
     periods: dict[tuple[str, int], list[Period]] = {}
     for charge in subscription.charges:
         if charge.plan == command.plan and charge.card in cards:

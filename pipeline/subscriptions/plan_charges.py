@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from pipeline.calendar.periods import Grid
+from pipeline.subscriptions.commitments import charged_cards
 from schemas.catalogue_entry import PlanEntry
 from schemas.plan import Interval, RateCard
 from schemas.subscription import Charge, Override
@@ -38,7 +39,7 @@ def charges_of(entry: PlanEntry, start: Start, cards: Sequence[RateCard] | None 
     Raises ValueError for an unknown zone.
     """
     found = []
-    for card in entry.plan.rate_cards if cards is None else cards:
+    for card in charged_cards(entry.plan) if cards is None else cards:
         anchor = anchor_of(entry, start, card.interval or entry.plan.interval)
         found += _charges(entry, start, card, anchor)
     return tuple(found)
@@ -64,6 +65,7 @@ def _charges(entry: PlanEntry, start: Start, card: RateCard, anchor: datetime) -
         meter=card.meter,
         timing=card.timing,
         one_time=card.one_time,
+        term=card.commitment.per if card.commitment and isinstance(card.commitment.per, Interval) else None,
         interval=card.interval or entry.plan.interval,
         anchor=anchor,
         grace=entry.plan.grace,

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from pipeline.calendar.periods import Grid
 from pipeline.subscriptions.commanding import Context, Refused, ended, within_bounds
+from pipeline.subscriptions.commitments import charged_cards
 from pipeline.subscriptions.plan_charges import Start, anchor_of, charges_of
 from schemas.catalogue_entry import PlanEntry
 from schemas.command import Subscribe
@@ -71,7 +72,7 @@ def known_add_ons(plan: PlanEntry, names: Iterable[str]) -> tuple[str, ...]:
 def taken_cards(plan: PlanEntry, add_ons: Iterable[str]) -> list[RateCard]:
     """The rate cards of a plan that a subscription with these add-ons pays."""
     taken = {None, *add_ons}
-    return [card for card in plan.plan.rate_cards if card.add_on in taken]
+    return [card for card in charged_cards(plan.plan) if card.add_on in taken]
 
 
 def quantities_of(plan: PlanEntry, quantities: Iterable[str]) -> None:

@@ -32,7 +32,9 @@ def test_the_examples_are_valid_and_come_to_what_the_rules_say() -> None:
     requests = EXAMPLES.read_text(encoding="utf-8").splitlines()
     assert [error.message for request in requests for error in schema.iter_errors(json.loads(request))] == []
     found = [json.loads(each) for each in answers(requests)]
-    assert [each["invoice"]["totals"]["total"] for each in found] == ["58.23", "108.10", "120.00", "100.00", "32.25"]
+    assert [each["invoice"]["totals"]["total"] for each in found] == [
+        "58.23", "108.10", "120.00", "100.00", "32.25", "120.00",
+    ]  # fmt: skip
     assert found[2]["invoice"]["totals"]["net"] == "100.84"
     assert found[3]["invoice"]["totals"]["tax_by_rate"] == [
         {"percentage": "0", "exemption": "reverse_charge", "taxable": "100.00", "tax": "0.00"}
@@ -56,6 +58,19 @@ def test_usage_is_rated_discounted_taxed_and_paid_by_credits() -> None:
         ("gift", "5.00", "0.00"), ("prepaid", "50.00", "0.00"),
     ]  # fmt: skip
     assert example["lines"][1]["rated"]["tiers"][0]["units"] == "1000"
+
+
+def test_what_the_charges_lack_to_the_commitment_of_the_plan_is_a_line_more() -> None:
+    half = {"start": "2027-06-16T00:00:00Z", "end": "2027-07-01T00:00:00Z"}
+    charges: list[dict[str, Any]] = [{"id": "fee", "amount": "20.00"}, {"rate_card": CARD, "usage": "10"}]
+
+    def lines(**commitment: Any) -> list[tuple[str, str]]:
+        invoice = told(*charges, commitment=commitment)["invoice"]
+        return [(line["charge"], line["amount"]) for line in invoice["lines"]]
+
+    assert lines(amount="100")[2:] == [("commitment", "75.50")]
+    assert lines(amount="100", service=half)[2:] == [("commitment", "25.50")], "15 of 30 days"
+    assert lines(amount="24.50")[2:] == []
 
 
 def test_a_part_of_the_period_is_prorated() -> None:
@@ -83,6 +98,11 @@ def test_a_part_of_the_period_is_prorated() -> None:
             {"match": {"region": ["eu"]}, "unit_price": "1"}]}},
            "usage": [{"quantity": "3", "values": {"region": "us"}}]}], {},
          "charges[0].usage: 3 units have no price: no entry matches region = us"),
+        ([{"id": "commitment", "amount": "1"}], {"commitment": {"amount": "2"}},
+         "commitment: a charge must not be called commitment: the true-up is"),
+        ([{"id": "a", "amount": "1"}],
+         {"commitment": {"amount": "2", "service": {"start": JUNE["start"], "end": "2027-07-02T00:00:00Z"}}},
+         "commitment.service: must lie within the period"),
         ([{"id": "a", "amount": "1", "tax_rates": ["vat"]}], {},
          "charges[0].tax_rates[0]: no tax rate 'vat' in tax_rates"),
         ([{"id": "a", "amount": "1"}], {"default_tax_rates": ["vat"]},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -72,6 +72,8 @@ class Billing:
     told: list[Transition] = field(default_factory=list)
     """What was announced of the subscriptions."""
     number: int = 0
+    looks_back: Callable[[BillingRun], BillingRun] = lambda run: run
+    """What a close adds to a run because of late records."""
 
     def __post_init__(self) -> None:
         self.now = at(self.begins)
@@ -123,6 +125,7 @@ class Billing:
         self._put(state)
         if run is None:
             return []
+        run = self.looks_back(run)
         self.runs.append(run)
         return [line for found in self._rated(run) for line in _told(found.all)]
 

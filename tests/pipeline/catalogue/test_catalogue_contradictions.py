@@ -23,6 +23,7 @@ currency = "EUR"
 id = "use"
 meter = "calls"
 """
+COMMITTED = PLAN.replace('currency = "EUR"', 'currency = "EUR"\ncommitment = { amount = "100" }')
 PER_UNIT = 'price = { model = "per_unit", unit_price = "1" }\n'
 MATRIX = 'price = { model = "matrix", prices = [{ match = { region = ["%s"] }, unit_price = "1" }] }\n'
 BLOCKS = 'price = { model = "tiered_blocks", components = { %s = [{ block_size = "1", block_price = "1" }] } }\n'
@@ -70,6 +71,16 @@ def test_what_can_be_meant_is_accepted(text: str) -> None:
      'plan.rate_cards[0].commitment.per: must be "period": max does not add up over windows'),
     (METER + "carry_over = true" + PLAN + PER_UNIT + 'commitment = { amount = "1", per = "week" }',
      'plan.rate_cards[0].commitment.per: must be "period": sum with carry_over does not add up over windows'),
+    (METER + PLAN + PER_UNIT + 'commitment = { amount = "1", per = { unit = "week", count = 6 } }',
+     "plan.rate_cards[0].commitment.per: must be made of whole periods of the rate card, 1 month each"),
+    (METER + PLAN + PER_UNIT + 'interval.unit = "quarter"\ncommitment = { amount = "1", per = { unit = "month" } }',
+     "plan.rate_cards[0].commitment.per: must be made of whole periods of the rate card, 1 quarter each"),
+    (METER + COMMITTED + PER_UNIT + 'interval = { unit = "year" }',
+     "plan.rate_cards[0].interval: must fit into 1 month, the plan's: its commitment counts fees of whole periods"),
+    (METER + COMMITTED + PER_UNIT + 'interval = { unit = "week", count = 2 }',
+     "plan.rate_cards[0].interval: must fit into 1 month, the plan's: its commitment counts fees of whole periods"),
+    (METER + COMMITTED.replace('"use"', '"commitment"') + PER_UNIT,
+     "plan.rate_cards[0].id: must be another: the true-up of the plan's commitment has it"),
 ])  # fmt: skip
 def test_what_can_never_be_is_refused_with_its_place(text: str, fault: str) -> None:
     assert faults(text) == [fault]
