@@ -63,7 +63,7 @@ async def test_every_codec_transaction_and_content_mode_is_stored_once_and_accou
             await send(deployment, client, ids(f"plain-{codec}"))
             await send(deployment, client, ids(f"binary-{codec}"), binary=True)
         wanted |= {*ids(f"plain-{codec}"), *ids(f"binary-{codec}")}
-    worker = deployment.worker("ingest")
+    worker = deployment.worker("ingest", instance="ingest")
     name = f"{deployment.settings.topic_prefix}producer"
     async with producer(deployment, transactional_id=name, compression_type="lz4") as client:
         async with client.transaction():
@@ -78,7 +78,7 @@ async def test_every_codec_transaction_and_content_mode_is_stored_once_and_accou
         worker.kill()
         await client.begin_transaction()
         await send(deployment, client, ids("last"))
-        deployment.worker("ingest")
+        deployment.worker("ingest", instance="ingest")
         await client.abort_transaction()  # its markers are written later, and what can be read ends before them
     controls = 2 * EACH + 4 * 3  # two aborted transactions, and a marker of each of the four in each partition
     await deployment.until(
