@@ -25,6 +25,7 @@ from deploy.local import status as local_status
 
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.7.3.19"
+PROFILE = Path(__file__).parents[1] / "deploy" / "clickhouse" / "profile.xml"
 READY_WITHIN_S = 60
 MEMORY_BYTES = 6 * 1024**3
 Server = Literal["kafka", "clickhouse"]
@@ -190,6 +191,7 @@ class ContainerServices:
         from testcontainers.core.container import DockerContainer
 
         container = DockerContainer(CLICKHOUSE_IMAGE).with_bind_ports(8123, self._ports["clickhouse"])
+        container = container.with_volume_mapping(str(PROFILE), "/etc/clickhouse-server/users.d/tally-profile.xml")
         return container.with_env("CLICKHOUSE_USER", "tally").with_env("CLICKHOUSE_PASSWORD", self._password)
 
     def _wait_ready(self, server: Server) -> None:

@@ -15,7 +15,6 @@ from agents.store.connection import Connection, query_text
 from agents.store.day_totals import DayTotalsStore
 from agents.store.late_usage import LateUsageStore
 from agents.store.metered_usage import Question, UsageReader, UsageRow
-from agents.store.parts import in_parts
 from schemas.command import Attribution, CommandOutcome
 from schemas.customer_state import BillingRun, CustomerState, PeriodClosed
 from schemas.tick import ATTRIBUTIONS, ERASURES, USAGE, Tick
@@ -121,8 +120,7 @@ class BillingStore:
         sql = "SELECT customer, state, k_offset FROM customers FINAL WHERE customer IN {customers:Array(String)}"
         return {
             customer: StoredState(CustomerState.model_validate_json(state), offset)
-            for part in in_parts(sorted(set(customers)))
-            for customer, state, offset in self._db.tuples(sql, {"customers": part})
+            for customer, state, offset in self._db.tuples(sql, {"customers": sorted(set(customers))})
         }
 
     def customers_on(
@@ -184,11 +182,11 @@ class BillingStore:
             "ORDER BY k_partition, k_offset"
         )
         found: dict[tuple[str, str], CommandOutcome] = {}
-        for part in in_parts(sorted(set(requests)), "".join):
-            asked = {"customers": [customer for customer, _ in part], "ids": [request for _, request in part]}
-            for (text,) in self._db.tuples(sql, asked):
-                outcome = CommandOutcome.model_validate_json(text)
-                found.setdefault((outcome.customer, outcome.request_id), outcome)
+        pairs = sorted(set(requests))
+        asked = {"customers": [customer for customer, _ in pairs], "ids": [request for _, request in pairs]}
+        for (text,) in self._db.tuples(sql, asked):
+            outcome = CommandOutcome.model_validate_json(text)
+            found.setdefault((outcome.customer, outcome.request_id), outcome)
         return found
 
     def insert_outcomes(self, outcomes: Sequence[CommandOutcome]) -> None:

@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 
 from agents.store.connection import Connection, query_text
 from agents.store.credits import CreditStore
-from agents.store.parts import in_parts
 from pipeline.collection.dunning import next_step_at
 from pipeline.documents.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
 from pipeline.documents.document_events import Written, written
@@ -161,7 +160,7 @@ class DocumentStore:
     def known_documents(self, document_ids: Sequence[str]) -> set[str]:
         """Which of these are documents that are here; an id that is no UUID is none."""
         sql = "SELECT DISTINCT toString(document_id) FROM invoices WHERE toString(document_id) IN {ids:Array(String)}"
-        return {row[0] for part in in_parts(document_ids) for row in self._db.tuples(sql, {"ids": part})}
+        return {row[0] for row in self._db.tuples(sql, {"ids": list(document_ids)})}
 
     def insert_actions(self, actions: Sequence[DocumentAction | CreditAction]) -> None:
         """Stores commands about documents and credits until they are in billing.finalisations."""
@@ -182,8 +181,7 @@ class DocumentStore:
     def unordered(self, actions: Sequence[CreditAction]) -> list[CreditAction]:
         """Those that are not in billing.finalisations yet."""
         sql = "SELECT toString(document_id) FROM ordered_documents WHERE document_id IN {ids:Array(UUID)}"
-        parts = in_parts(action.id for action in actions)
-        there = {row[0] for part in parts for row in self._db.tuples(sql, {"ids": part})}
+        there = {row[0] for row in self._db.tuples(sql, {"ids": [action.id for action in actions]})}
         return [action for action in actions if action.id not in there]
 
     def mark_ordered(self, document_ids: Sequence[str]) -> None:
@@ -299,10 +297,10 @@ class DocumentStore:
             " AND request_id IN {ids:Array(String)}) AS l LEFT JOIN command_outcomes AS o "
             "ON l.customer = o.customer AND l.request_id = o.request_id GROUP BY l.customer, l.request_id"
         )
+        asked = {"below": below, "ids": sorted({request for _, request in wanted})}
         return {
             (customer, request): "" if accepted else detail
-            for part in in_parts(sorted({request for _, request in wanted}))
-            for customer, request, detail, accepted in self._db.tuples(sql, {"below": below, "ids": part})
+            for customer, request, detail, accepted in self._db.tuples(sql, asked)
         }
 
 

@@ -18,6 +18,7 @@ from agents.store.connection import Connection, StoreRefused
 
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 TABLE_EXISTS = 57
+LIST_BYTES = 4 * 1024 * 1024  # a hundred thousand ids
 # What may hold a semicolon that ends nothing: comments, quoted text and names, here-documents.
 OPAQUE = re.compile(
     r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|`(?:[^`\\]|\\.|``)*`|\$(\w*)\$.*?\$\1\$|(;)",
@@ -177,12 +178,24 @@ def migrate(settings: Settings, *, dry_run: bool = False) -> tuple[Step, ...]:
         connection.close()
     connection = Connection(settings)
     try:
+        takes_long_lists(connection)
         steps = pending(migrations, _history(connection, dry_run=dry_run))
         for step in () if dry_run else steps:
             _run(connection, step)
         return steps
     finally:
         connection.close()
+
+
+def takes_long_lists(connection: Connection) -> None:
+    """Raises `StoreRefused` if the server takes short lists only: a close asks about all of its customers at once."""
+    try:
+        connection.tuples("SELECT length({list:String})", {"list": "," * LIST_BYTES})
+    except StoreRefused as error:
+        raise StoreRefused(
+            f"{error} Set http_max_field_value_size in the server's default profile, as deploy/clickhouse/profile.xml "
+            "does: a close asks about all of its customers at once."
+        ) from error
 
 
 def _exists(connection: Connection, database: str) -> bool:

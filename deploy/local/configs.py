@@ -61,7 +61,9 @@ CLICKHOUSE = """\
 USERS = """\
 <clickhouse>
   <profiles>
-    <default/>
+    <default>
+      <http_max_field_value_size>268435456</http_max_field_value_size><!-- lists of customers are bound to queries -->
+    </default>
     <tally>
       <async_insert>0</async_insert>
       <optimize_on_insert>0</optimize_on_insert>

@@ -93,3 +93,8 @@ def _same_rows(connection: Connection, memory: Memory) -> None:
     sql = "SELECT topic, k_partition, k_offset FROM dead_letters FINAL"
     assert set(connection.tuples(sql)) == set(memory.dead_letters)
     assert len(memory.corrections) > 10 and len(memory.dead_letters) > 10
+
+
+async def test_a_hundred_thousand_ids_are_one_question(connection: Connection) -> None:
+    ids = [f"00000000-0000-5000-8000-{number:012}" for number in range(100_000)]
+    assert connection.tuples("SELECT uniqExact(arrayJoin({ids:Array(UUID)}))", {"ids": ids}) == [(100_000,)]
