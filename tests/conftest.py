@@ -68,12 +68,10 @@ def migrated(services: Services) -> list[str]:
 async def settings(empty_settings: Settings, migrated: list[str]) -> AsyncIterator[Settings]:
     """Settings of a deployment with its topics and tables; both are dropped after the test."""
     await reconcile_topics(empty_settings)
-    opened = Connection(empty_settings, database="default")
-    for statement in migrated:
-        await asyncio.to_thread(opened.execute, statement.replace("{0}", empty_settings.database))
-    opened.close()
+    await _restore(empty_settings, migrated)
     yield empty_settings
     await _drop(empty_settings)
+    await _drop_topics(empty_settings)
 
 
 @pytest.fixture
@@ -84,6 +82,18 @@ async def deployment(settings: Settings, tmp_path: Path) -> AsyncIterator[Deploy
     unbalanced = await asyncio.to_thread(deployed.unbalanced)
     await deployed.close()
     assert unbalanced == []  # money is conserved whatever a story does
+
+
+@pytest.fixture
+async def rebuilt(settings: Settings, migrated: list[str], tmp_path: Path) -> AsyncIterator[Deployment]:
+    """The same topics over an empty database, and workers that do not know of the others."""
+    other = settings.model_copy(update={"database": f"{settings.database}_rebuilt"})
+    await _restore(other, migrated)
+    (tmp_path / "rebuilt").mkdir()
+    deployed = Deployment(other, tmp_path / "rebuilt")
+    yield deployed
+    await deployed.close()
+    await _drop(other)
 
 
 @pytest.fixture
@@ -103,10 +113,20 @@ def tally(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return Tally(tmp_path)
 
 
+async def _restore(settings: Settings, migrated: list[str]) -> None:
+    opened = Connection(settings, database="default")
+    for statement in migrated:
+        await asyncio.to_thread(opened.execute, statement.replace("{0}", settings.database))
+    opened.close()
+
+
 async def _drop(settings: Settings) -> None:
     opened = Connection(settings, database="default")
     await asyncio.to_thread(opened.execute, f"DROP DATABASE IF EXISTS {settings.database} SYNC")
     opened.close()
+
+
+async def _drop_topics(settings: Settings) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     await admin.start()
     try:

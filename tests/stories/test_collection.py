@@ -10,16 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agents.crash_points import Step
-from agents.settings import Settings
-from agents.store.connection import Connection
 from agents.store.ledger_looks import LedgerLooks
-from agents.store.migrations import migrate
 from tests.builders import moment
 from tests.command_line import tally
 from tests.deployments import ROOT, Deployment, WorkerProcess
@@ -121,7 +117,7 @@ async def test_a_declined_payment_is_tried_again_and_the_subscription_recovers(d
 
 
 async def test_an_invoice_that_nobody_pays_is_given_up_and_a_rebuild_charges_nobody(
-    deployment: Deployment, settings: Settings, tmp_path: Path
+    deployment: Deployment, rebuilt: Deployment
 ) -> None:
     await billed(deployment)
     with payment_service(deployment, "decline"):
@@ -140,59 +136,37 @@ async def test_an_invoice_that_nobody_pays_is_given_up_and_a_rebuild_charges_nob
         topic: await deployment.logs.end_offsets(topic) for topic in ("billing.payment-requests", "billing.alerts")
     }
     original = documents(deployment)
-    async with Rebuilt(settings, tmp_path) as other:
-        other.line()
-        await status(other, "uncollectible")
-        await asyncio.sleep(2)  # time enough for a collector that would ask again
-        assert documents(other) == original
-        assert balances(other) == {"bad_debt": "20", "revenue": "-20"}
-        assert before == {topic: await other.logs.end_offsets(topic) for topic in before}
+    rebuilt.worker("ingest")
+    rebuilt.worker("billing", instance="billing")
+    await status(rebuilt, "uncollectible")
+    await asyncio.sleep(2)  # time enough for a collector that would ask again
+    assert documents(rebuilt) == original
+    assert balances(rebuilt) == {"bad_debt": "20", "revenue": "-20"}
+    assert before == {topic: await rebuilt.logs.end_offsets(topic) for topic in before}
 
 
 def documents(deployment: Deployment) -> list[tuple[Any, ...]]:
     return list(deployment.rows("SELECT number, status, document, receivable FROM invoices FINAL ORDER BY number"))
 
 
-async def test_a_worker_without_outputs_asks_nobody_for_money(
-    deployment: Deployment, settings: Settings, tmp_path: Path
-) -> None:
+async def test_a_worker_without_outputs_asks_nobody_for_money(deployment: Deployment, rebuilt: Deployment) -> None:
     worker = await billed(deployment)
     assert worker.stop() == 0
     await deployment.tick(DUE)
     dying = deployment.worker("billing", crash_at=f"{Step.REQUEST}:before:1", instance="billing")
     await deployment.until(lambda: dying.exit_code, "a worker dies that has decided a request and not sent it")
-    async with Rebuilt(settings, tmp_path) as other:
-        other.worker("ingest", outputs="off")
-        other.worker("billing", outputs="off")
-        await other.invoices(1)
-        decided = "SELECT count() FROM payment_requests"
-        await other.until(lambda: other.rows(decided) == [(1,)], "the request is decided here too")
-        await asyncio.sleep(2)  # time enough for a collector, if there were one
-        assert await kinds(other, "billing.payment-requests", "attempt") == []
+    silent = [rebuilt.worker(name, outputs="off") for name in ("ingest", "billing")]
+    await rebuilt.invoices(1)
+    decided = "SELECT count() FROM payment_requests"
+    await rebuilt.until(lambda: rebuilt.rows(decided) == [(1,)], "the request is decided here too")
+    await asyncio.sleep(2)  # time enough for a collector, if there were one
+    assert await kinds(rebuilt, "billing.payment-requests", "attempt") == []
+    for each in silent:
+        each.kill()
     deployment.worker("billing", instance="billing")
     with payment_service(deployment, "success"):
         await status(deployment, "paid")
     assert await kinds(deployment, "billing.payment-requests", "attempt") == [1]
-
-
-class Rebuilt:
-    """The same topics over an empty database."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self._settings = settings.model_copy(update={"database": f"{settings.database}_rebuilt"})
-        self._folder = folder / "rebuilt"
-
-    async def __aenter__(self) -> Deployment:
-        await asyncio.to_thread(migrate, self._settings)
-        self._folder.mkdir()
-        self._deployment = Deployment(self._settings, self._folder)
-        return self._deployment
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._deployment.close()
-        connection = Connection(self._settings, database="default")
-        connection.execute(f"DROP DATABASE {self._settings.database} SYNC")
-        connection.close()
 
 
 @pytest.mark.parametrize("step", [Step.DUN, Step.REQUEST, Step.NOTIFY, Step.CARRY], ids=str)

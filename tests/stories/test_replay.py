@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from agents.settings import Settings
-from agents.store.connection import Connection
-from agents.store.migrations import migrate
 from agents.topics import INVOICES, TOPICS
 from tests.builders import moment
 from tests.deployments import Deployment
@@ -20,20 +16,6 @@ from tests.stories import october
 from tests.stories.test_looking import answer, tally
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-async def rebuilt(settings: Settings, tmp_path: Path) -> AsyncIterator[Deployment]:
-    """The same topics, an empty database, and workers that do not know of the others."""
-    other = settings.model_copy(update={"database": f"{settings.database}_rebuilt"})
-    await asyncio.to_thread(migrate, other)
-    (tmp_path / "rebuilt").mkdir()
-    deployment = Deployment(other, tmp_path / "rebuilt")
-    yield deployment
-    await deployment.close()
-    connection = Connection(other, database="default")
-    connection.execute(f"DROP DATABASE {other.database} SYNC")
-    connection.close()
 
 
 async def test_a_database_rebuilt_from_the_log_has_the_same_bytes(deployment: Deployment, rebuilt: Deployment) -> None:

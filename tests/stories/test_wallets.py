@@ -7,13 +7,11 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agents.crash_points import Step
-from agents.settings import Settings
 from agents.store.credits import CreditStore
 from agents.store.ledger_looks import LedgerLooks
 from pipeline.wallets.wallet import balance, wallet_of
@@ -21,7 +19,7 @@ from schemas.document_log import DOCUMENT_RECORD, CreditAction
 from tests.builders import moment
 from tests.command_line import Tally
 from tests.deployments import Deployment
-from tests.stories.test_collection import Rebuilt, payment_service
+from tests.stories.test_collection import payment_service
 
 pytestmark = pytest.mark.services
 
@@ -84,7 +82,7 @@ def assert_one_truth(deployment: Deployment) -> None:
 
 
 async def test_grants_expire_credits_are_bought_and_a_declined_recharge_stops(
-    deployment: Deployment, tally: Tally, settings: Settings, tmp_path: Path
+    deployment: Deployment, rebuilt: Deployment, tally: Tally
 ) -> None:
     deployment.line()
     await deployment.apply(CATALOGUE)
@@ -138,7 +136,7 @@ async def test_grants_expire_credits_are_bought_and_a_declined_recharge_stops(
     }  # fmt: skip
     assert_one_truth(deployment)
     await said(tally)
-    await a_rebuild_buys_nothing(deployment, settings, tmp_path)
+    await a_rebuild_buys_nothing(deployment, rebuilt)
 
 
 async def said(tally: Tally) -> None:
@@ -157,7 +155,7 @@ async def said(tally: Tally) -> None:
     assert statement["credits"]["balances"] == {"EUR": "10.00"}
 
 
-async def a_rebuild_buys_nothing(deployment: Deployment, settings: Settings, folder: Path) -> None:
+async def a_rebuild_buys_nothing(deployment: Deployment, rebuilt: Deployment) -> None:
     """Another database over the same topics: the same wallets, and nobody is asked for money again.
 
     Its first worker is killed when entries are stored and the documents that they belong to are not.
@@ -168,16 +166,15 @@ async def a_rebuild_buys_nothing(deployment: Deployment, settings: Settings, fol
     ordered = await orders(deployment)
     rows = "SELECT customer, k_offset, place, record FROM credit_entries FINAL ORDER BY customer, k_offset, place"
     original = deployment.rows(rows)
-    async with Rebuilt(settings, folder) as other:
-        other.worker("ingest")
-        dying = other.worker("billing", crash_at=f"{Step.FINAL}:before:2", instance="billing")
-        await other.until(lambda: dying.exit_code, "a worker dies between a wallet and its documents")
-        other.worker("billing", instance="billing")
-        await other.until(lambda: other.rows(rows) == original, "the wallets are there again")
-        await asyncio.sleep(1)  # time enough for a collector that would ask again
-        assert other.rows(rows) == original
-        assert before == {topic: await other.logs.end_offsets(topic) for topic in OUTPUTS}
-        assert await orders(other) == ordered
+    rebuilt.worker("ingest")
+    dying = rebuilt.worker("billing", crash_at=f"{Step.FINAL}:before:2", instance="billing")
+    await rebuilt.until(lambda: dying.exit_code, "a worker dies between a wallet and its documents")
+    rebuilt.worker("billing", instance="billing")
+    await rebuilt.until(lambda: rebuilt.rows(rows) == original, "the wallets are there again")
+    await asyncio.sleep(1)  # time enough for a collector that would ask again
+    assert rebuilt.rows(rows) == original
+    assert before == {topic: await rebuilt.logs.end_offsets(topic) for topic in OUTPUTS}
+    assert await orders(rebuilt) == ordered
 
 
 async def orders(deployment: Deployment) -> set[str]:
