@@ -1,21 +1,24 @@
-"""Evidence of an invoice: the document, what its close froze, and every raw event behind it, in one signed file.
+"""Evidence of a document: the document, what its close froze, and every raw event behind it, in one signed file.
 
 Whoever has the file and the public key can compute the quantities from the events and the amounts from the quantities,
-without us and without a network. Source: design.md §1, RFC 8785 (canonical JSON), RFC 8032 (Ed25519).
+without us and without a network. Of a credit note the invoice that it corrects, the notes before it and what earlier
+runs issued are signed too. Source: design.md §1, rating.md §8, RFC 8785 (canonical JSON), RFC 8032 (Ed25519).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from schemas.faults import Strict
+from schemas.issued_line import IssuedLine
 from schemas.meter import Meter
 from schemas.period import Instant, Period
 from schemas.quantity import Quantity
+from schemas.rated_line import RatedLine
 
 EMBEDDED_AT_MOST = 100_000
 """Above so many, the events stand in a companion file, one canonical JSON object a line."""
@@ -94,10 +97,29 @@ class Owner(Strict):
     customer: str
 
 
-class Statement(Strict):
-    """What is signed."""
+class StatedDocument(Strict):
+    """Another document that evidence rests on, as it was stored."""
 
-    format: Literal["tally.evidence.v1"] = "tally.evidence.v1"
+    document: Mapping[str, Any]
+    sha256: str
+
+
+class GivenBack(Strict):
+    """A line of a run that gives back: what its charge comes to now, less what was issued before."""
+
+    subscription: str
+    number: int
+    """Which charge of the rate card."""
+    entry: int
+    """Which of the lines with equal dimensions."""
+    span: Period
+    """The span that is given back."""
+    rated: RatedLine
+
+
+class DocumentStatement(Strict):
+    """What is signed of every document."""
+
     engine: str
     document: Mapping[str, Any]
     document_sha256: str
@@ -106,6 +128,29 @@ class Statement(Strict):
     usage: tuple[UsageProof, ...]
     owners: tuple[Owner, ...]
     events: EventsProof
+
+
+class Statement(DocumentStatement):
+    """What is signed of an invoice."""
+
+    format: Literal["tally.evidence.v1"] = "tally.evidence.v1"
+
+
+class NoteStatement(DocumentStatement):
+    """What is signed of a credit note: its close is the one of the run that gave back; of a void that of the invoice.
+
+    The invoice that it corrects has evidence of its own: here it says what was billed, and what can be taken back.
+    """
+
+    format: Literal["tally.evidence.v2"] = "tally.evidence.v2"
+    corrects: StatedDocument | None
+    """None where no invoice billed what is given back: goodwill."""
+    earlier: tuple[StatedDocument, ...] = ()
+    """The issued notes of the same invoice before this one, in order: discount and tax are rounded over all of them."""
+    given_back: tuple[GivenBack, ...] = ()
+    """The lines of the run that gave back of the charges on the note; none of a void."""
+    issued: tuple[IssuedLine, ...] = ()
+    """What runs before had issued of the same charges and periods: what `given_back` deducts."""
 
 
 class Signature(Strict):
@@ -119,6 +164,6 @@ class Signature(Strict):
 class Evidence(Strict):
     """The whole file."""
 
-    statement: Statement
+    statement: Annotated[Statement | NoteStatement, Field(discriminator="format")]
     events: tuple[RawEvent, ...] = ()
     signature: Signature

@@ -109,6 +109,7 @@ def tally(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name, value in environment(deployment.settings).items():
         if name.startswith("TALLY_"):
             monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TALLY_SIGNING_KEY", str(tmp_path / "signing-key.pem"))
     monkeypatch.chdir(tmp_path)
     return Tally(tmp_path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,9 +12,13 @@ from agents.cli.options import AsJson
 
 if TYPE_CHECKING:
     from agents.cli.explaining import Explained
+    from agents.cli.reading import Reading
     from agents.cli.screen import Screen
     from agents.settings import Settings
-    from agents.store.looks import LookStore, StoredInvoice
+    from agents.store.line_usage import Place
+    from agents.store.looks import LookStore, StoredInvoice, StoredNote
+    from schemas.credit_note import CreditNote
+    from schemas.invoice import Basis, Invoice
 
 
 def register(app: typer.Typer) -> None:
@@ -23,14 +29,18 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    name: Annotated[str, typer.Argument(metavar="INVOICE[:LINE]", help="A document; a line by place or charge.")],
+    name: Annotated[
+        str, typer.Argument(metavar="DOCUMENT[:LINE]", help="An invoice or a credit note; a line by place or charge.")
+    ],
     day: Annotated[str, typer.Option("--day", help="Begin with this day, YYYY-MM-DD.")] = "",
     after: Annotated[str, typer.Option("--after", help="Go on after this place: `next` of the page before.")] = "",
     days: Annotated[int, typer.Option("--days", min=1, help="Days at once.")] = 7,
     events: Annotated[int, typer.Option("--events", min=0, help="Raw events at once.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Take an invoice line apart: arithmetic, groups, days, and the raw events with their Kafka offsets.
+    """Take a line apart: arithmetic, groups, days, and the raw events with their Kafka offsets.
+
+    Of a credit note: which line of which invoice it gives back, why, and the late or retracted events that caused it.
 
     Everything is read as of the vector of the close, so the answer is the same at any later date. When raw usage has
     been retired, what the close froze is shown, and said to be frozen. Without LINE: every line, and how to look into
@@ -46,47 +56,84 @@ def explain(
 async def _explain(
     settings: Settings, name: str, *, day: str, after: str, days: int, events: int, as_json: bool
 ) -> None:
-    from agents.cli.explaining import explained
     from agents.cli.failures import Refused
     from agents.cli.reading import reading
     from agents.cli.screen import Screen
     from agents.store.line_usage import BEGINNING, Place
+    from agents.store.looks import StoredNote
 
     screen = Screen(json_only=as_json)
     try:
         begin = Place.read(after) if after else BEGINNING
     except ValueError as fault:
         raise Refused(f"--after: {fault}") from None
+    look = Look(day, begin, days, events)
     async with reading(settings) as readers:
-        stored, place = named(readers.looks, name)
-        if place is None:
-            _show_lines(screen, stored, as_json=as_json)
-            return
-        found = await explained(readers, stored, place, day=day, after=begin, days=days, events=events)
+        stored, line = named(readers.looks, name)
+        if isinstance(stored, StoredNote):
+            from agents.cli.explain_note import explain_note
+
+            await explain_note(readers, screen, stored, line, look, as_json=as_json)
+        else:
+            await _explain_invoice(readers, screen, stored, line, look, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where a look at raw events begins, and how much of them it shows."""
+
+    day: str
+    after: Place
+    days: int
+    events: int
+
+
+async def _explain_invoice(
+    readers: Reading, screen: Screen, stored: StoredInvoice, line: str, look: Look, *, as_json: bool
+) -> None:
+    from agents.cli.explaining import billed_by, explained
+
+    invoice = stored.invoice
+    if not line:
+        _show_lines(screen, stored, as_json=as_json)
+        return
+    place = place_of(invoice, line)
+    found = await explained(
+        readers, billed_by(invoice, invoice.lines[place - 1]),
+        day=look.day, after=look.after, days=look.days, events=look.events,
+    )  # fmt: skip
     if as_json:
-        screen.document(described(found))
+        name = invoice.number or invoice.id
+        rated = found.counted.rated.model_dump(mode="json")
+        screen.document({"invoice": name, "line": place, "rated": rated, **described(found)})
     else:
-        _show(screen, found)
+        _show(screen, invoice, place, found)
 
 
-def named(looks: LookStore, name: str) -> tuple[StoredInvoice, int | None]:
-    """The document of `INVOICE[:LINE]` and the place of the line. Raises NotFound, and Refused if it is ambiguous."""
-    from agents.cli.explaining import lines_named
-    from agents.cli.failures import NotFound, Refused
-    from agents.cli.invoices import the_invoice
-    from agents.cli.names import near
+def named(looks: LookStore, name: str) -> tuple[StoredInvoice | StoredNote, str]:
+    """The document of `DOCUMENT[:LINE]` and what names the line. Raises NotFound, and Refused if it is ambiguous."""
+    from agents.cli.invoices import the_invoice_or_note
 
     document, colon, line = name.rpartition(":")
     if not colon or looks.find_invoice(name):  # a customer's name may hold a colon
-        return the_invoice(looks, name), None
-    stored = the_invoice(looks, document)
-    places = lines_named(stored.invoice, line)
+        return the_invoice_or_note(looks, name), ""
+    return the_invoice_or_note(looks, document), line
+
+
+def place_of(shown: Invoice | CreditNote, line: str) -> int:
+    """The place of the line that a name means. Raises NotFound with names like it, and Refused if it is ambiguous."""
+    from agents.cli.explaining import charge_of, lines_named
+    from agents.cli.failures import NotFound, Refused
+    from agents.cli.names import near
+
+    document = shown.number or shown.id
+    places = lines_named(shown, line)
     if not places:
-        charges = tuple(dict.fromkeys(each.rated.charge for each in stored.invoice.lines))
+        charges = tuple(dict.fromkeys(charge_of(each) for each in shown.lines))
         raise NotFound(f"{document} has no line {line!r}{near(line, charges)}; `tally explain {document}` lists them")
     if len(places) > 1:
         raise Refused(f"{line} is the charge of lines {', '.join(map(str, places))}: name one by its place")
-    return stored, places[0]
+    return places[0]
 
 
 def _show_lines(screen: Screen, stored: StoredInvoice, *, as_json: bool) -> None:
@@ -110,12 +157,17 @@ def _show_lines(screen: Screen, stored: StoredInvoice, *, as_json: bool) -> None
     screen.say(f"Next: tally explain {invoice.number or invoice.id}:LINE")
 
 
-def _show(screen: Screen, found: Explained) -> None:
+def _show(screen: Screen, invoice: Invoice, place: int, found: Explained) -> None:
     from agents.cli.invoice_table import COLUMNS, rated_rows, title
 
-    name = f"{found.invoice.number or found.invoice.id}:{found.place}"
-    screen.table(f"{title(found.invoice)}, line {found.place}", COLUMNS,
-                 list(rated_rows(found.line.rated, found.invoice.period)))  # fmt: skip
+    document = invoice.number or invoice.id
+    rows = list(rated_rows(found.counted.rated, invoice.period))
+    screen.table(f"{title(invoice)}, line {place}", COLUMNS, rows)
+    show_usage(screen, found, document, f"{document}:{place}")
+
+
+def show_usage(screen: Screen, found: Explained, document: str, name: str) -> None:
+    """What the close froze of a line, and a page of the raw events behind it."""
     if found.raw == "none":
         screen.say("No usage stands behind this line: it is computed from its price and its span alone.")
         return
@@ -123,24 +175,24 @@ def _show(screen: Screen, found: Explained) -> None:
     if found.raw == "frozen":
         screen.say("Frozen: the raw events of this line are no longer kept here. What the close counted stands above.")
         return
-    _show_events(screen, found, name)
+    _show_events(screen, found, document, name)
 
 
 def _show_groups(screen: Screen, found: Explained) -> None:
     from agents.cli.invoice_table import number
 
-    basis = found.invoice.basis
+    basis: Basis = found.counted.basis
     screen.table(
         f"frozen by close {basis.close_id} at tick {basis.tick}", ("group", ">events", ">unusable", ">value"),
         [(_text(group.values), f"{group.events:,}", f"{group.invalid:,}", number(group.value))
          for group in found.groups],
     )  # fmt: skip
-    for topic, ends in found.vector.ends.items():
+    for topic, ends in basis.vector.items():
         screen.say(f"complete to  {topic} {' '.join(f'{end:,}' for end in ends)}  (next offset by partition)")
     screen.say()
 
 
-def _show_events(screen: Screen, found: Explained, name: str) -> None:
+def _show_events(screen: Screen, found: Explained, document: str, name: str) -> None:
     from agents.cli.invoice_table import number
 
     page = found.page
@@ -151,7 +203,7 @@ def _show_events(screen: Screen, found: Explained, name: str) -> None:
         for day in page.days
     ])  # fmt: skip
     screen.table("raw events", ("time (UTC)", "partition:offset", "subject", "source", "id", "group", ">value"), [
-        (f"{event.time:%Y-%m-%d %H:%M:%S}.{event.time.microsecond // 1000:03d}", f"{event.partition}:{event.offset:,}",
+        (clock_time(event.time), f"{event.partition}:{event.offset:,}",
          event.subject, event.source, event.id, ", ".join("–" if v is None else v for v in event.group),
          "unusable" if event.value is None else number(event.value))
         for event in page.events
@@ -160,7 +212,12 @@ def _show_events(screen: Screen, found: Explained, name: str) -> None:
         screen.say(f"more events: tally explain {name} --after {page.next_event}")
     if page.next_day:
         screen.say(f"more days:   tally explain {name} --day {page.next_day}")
-    screen.say(f"Next: tally evidence {found.invoice.number or found.invoice.id} (signed, checked offline)")
+    screen.say(f"Next: tally evidence {document} (signed, checked offline)")
+
+
+def clock_time(at: datetime) -> str:
+    """An instant to the millisecond."""
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}"
 
 
 def _text(values: dict[str, str | None]) -> str:
@@ -168,16 +225,13 @@ def _text(values: dict[str, str | None]) -> str:
 
 
 def described(found: Explained) -> dict[str, object]:
-    """A line taken apart, for programs."""
+    """What stands behind a line, for programs."""
     from schemas.quantity import plain
 
     page = found.page
     return {
-        "invoice": found.invoice.number or found.invoice.id,
-        "line": found.place,
-        "rated": found.line.rated.model_dump(mode="json"),
-        "close": found.invoice.basis.close_id,
-        "vector": found.vector.model_dump(mode="json")["ends"],
+        "close": found.counted.basis.close_id,
+        "vector": found.counted.vector.model_dump(mode="json")["ends"],
         "raw": found.raw,
         "groups": [
             {"values": group.values, "events": group.events, "invalid": group.invalid, "value": plain(group.value)}

@@ -1,4 +1,4 @@
-"""A line of an invoice taken apart: its arithmetic, the groups that the close froze, its days, and raw events.
+"""A line of a document taken apart: its arithmetic, the groups that the close froze, its days, and raw events.
 
 Every part is read as of the vector of the close, so it says the same at any later date; once raw usage is gone, what
 the close froze still stands, and the answer says that it is frozen.
@@ -15,14 +15,15 @@ from typing import Literal
 
 from agents.cli.reading import Reading
 from agents.store.line_usage import BEGINNING, LineDay, LineEvent, LineKey, LineUsage, Place
-from agents.store.looks import StoredInvoice
 from agents.topics import CATALOGUE
 from pipeline.calendar.windows import windows_of
 from pipeline.meters.usage_sql import Frame, to_ms
 from schemas.catalogue_entry import Catalogue, MeterEntry
+from schemas.credit_note import CreditNote, CreditNoteLine
 from schemas.customer_state import DuePeriod, PeriodClosed
-from schemas.invoice import Invoice, InvoiceLine
+from schemas.invoice import Basis, Invoice, InvoiceLine
 from schemas.period import Period
+from schemas.rated_line import RatedLine
 from schemas.tick import Vector
 
 DAYS_AT_ONCE = 7
@@ -50,84 +51,108 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """A line and everything below it."""
+class Counted:
+    """What a line of a document counts: whose usage, on which plan version, as it was rated; `span` is what it bills.
 
-    invoice: Invoice
-    place: int
-    line: InvoiceLine
-    vector: Vector
+    Of an interim invoice the span ends before the service that its price shrinks by.
+    """
+
+    customer: str
+    basis: Basis
+    subscription: str
+    plan_version: str | None
+    rated: RatedLine
+    span: Period
+
+    @property
+    def vector(self) -> Vector:
+        """Of the close that the document rests on."""
+        return Vector(ends=self.basis.vector)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What stands behind a line: what its close froze, and the events that were counted."""
+
+    counted: Counted
     groups: tuple[FrozenGroup, ...] = ()
     page: Page | None = None
     raw: Literal["kept", "frozen", "none"] = "none"
     """Whether raw events are still there; `none` for a line without usage."""
 
 
-def lines_named(invoice: Invoice, name: str) -> list[int]:
+def billed_by(invoice: Invoice, line: InvoiceLine) -> Counted:
+    """What a line of an invoice counts."""
+    rated = line.rated
+    span = line.span or rated.service
+    return Counted(invoice.customer, invoice.basis, line.subscription, line.plan_version, rated, span)
+
+
+def charge_of(line: InvoiceLine | CreditNoteLine) -> str:
+    """The charge that a line bills or gives back."""
+    return line.charge if isinstance(line, CreditNoteLine) else line.rated.charge
+
+
+def lines_named(document: Invoice | CreditNote, name: str) -> list[int]:
     """The places (from 1) of the lines that a name may mean: a place, a charge, or the beginning of a line's id."""
-    if name.isdigit() and 1 <= int(name) <= len(invoice.lines):
+    if name.isdigit() and 1 <= int(name) <= len(document.lines):
         return [int(name)]
-    by_charge = [place for place, line in enumerate(invoice.lines, 1) if line.rated.charge == name]
-    by_id = [place for place, line in enumerate(invoice.lines, 1) if len(name) >= 4 and line.id.startswith(name)]
+    lines: tuple[InvoiceLine | CreditNoteLine, ...] = document.lines
+    by_charge = [place for place, line in enumerate(lines, 1) if charge_of(line) == name]
+    by_id = [place for place, line in enumerate(lines, 1) if len(name) >= 4 and line.id.startswith(name)]
     return by_charge or by_id
 
 
-async def explained(
-    readers: Reading, stored: StoredInvoice, place: int, *, day: str, after: Place, days: int, events: int
-) -> Explained:
+async def explained(readers: Reading, counted: Counted, *, day: str, after: Place, days: int, events: int) -> Explained:
     """Takes a line apart; `day` and `after` say where the look begins."""
-    invoice = stored.invoice
-    line = invoice.lines[place - 1]
-    vector = Vector(ends=invoice.basis.vector)
-    if line.rated.meter is None or line.rated.meter_version is None:
-        return Explained(invoice, place, line, vector)
-    catalogue = await readers.catalogue.as_of(vector.end(CATALOGUE, 0))
-    closed = await asyncio.to_thread(close_of, readers, invoice)
-    key = line_key(invoice, line, closed, catalogue)
+    if counted.rated.meter is None or counted.rated.meter_version is None:
+        return Explained(counted)
+    catalogue = await readers.catalogue.as_of(counted.vector.end(CATALOGUE, 0))
+    closed = await asyncio.to_thread(close_of, readers, counted.basis)
+    key = line_key(counted, closed, catalogue)
     usage = LineUsage(readers.connection)
-    return await asyncio.to_thread(_explained, usage, invoice, place, key, day, after, days, events)
+    return await asyncio.to_thread(_explained, usage, counted, key, day, after, days, events)
 
 
-def close_of(readers: Reading, invoice: Invoice) -> PeriodClosed:
-    """The close that an invoice rests on. Raises NotFound."""
+def close_of(readers: Reading, basis: Basis) -> PeriodClosed:
+    """The close that a document rests on. Raises NotFound."""
     from agents.cli.failures import NotFound
 
-    closes = readers.looks.closes([invoice.basis.close_id])
+    closes = readers.looks.closes([basis.close_id])
     if not closes:
-        raise NotFound(f"the close {invoice.basis.close_id} of {invoice.number or invoice.id} is not stored")
+        raise NotFound(f"the close {basis.close_id} of tick {basis.tick}, which the document rests on, is not stored")
     return PeriodClosed.model_validate_json(closes[0].record)
 
 
-def line_key(invoice: Invoice, line: InvoiceLine, closed: PeriodClosed, catalogue: Catalogue) -> LineKey:
+def line_key(counted: Counted, closed: PeriodClosed, catalogue: Catalogue) -> LineKey:
     """What a line counts. Raises LookupError for a meter that the catalogue does not have."""
-    due = due_of(line, closed)
-    frame = Frame(line.rated.service, line.rated.time_zone, line.rated.period, gaps=due.pauses,
-                  subjects=due.subjects, other_subjects=due.other_subjects)  # fmt: skip
-    return LineKey(invoice.customer, meter_of(line, catalogue), frame, Vector(ends=invoice.basis.vector))
+    due, rated = due_of(counted, closed), counted.rated
+    frame = Frame(counted.span, rated.time_zone, rated.period, gaps=due.pauses, subjects=due.subjects,
+                  other_subjects=due.other_subjects)  # fmt: skip
+    return LineKey(counted.customer, meter_of(rated, catalogue), frame, counted.vector)
 
 
-def due_of(line: InvoiceLine, closed: PeriodClosed) -> DuePeriod:
+def due_of(counted: Counted, closed: PeriodClosed) -> DuePeriod:
     """The due period of a close that a line bills. Raises LookupError if there is none."""
     for due in closed.periods:
         same = (due.subscription, due.plan_version, due.period, due.service)
-        if same == (line.subscription, line.plan_version, line.rated.period, line.rated.service):
+        if same == (counted.subscription, counted.plan_version, counted.rated.period, counted.span):
             return due
-    raise LookupError(f"close {closed.close_id} has no period of {line.subscription} for line {line.id}")
+    raise LookupError(f"close {closed.close_id} has no period of {counted.subscription} for {counted.rated.charge}")
 
 
-def meter_of(line: InvoiceLine, catalogue: Catalogue) -> MeterEntry:
+def meter_of(rated: RatedLine, catalogue: Catalogue) -> MeterEntry:
     """The version of the meter that a line was rated with."""
-    entry = catalogue.meters.get((str(line.rated.meter), str(line.rated.meter_version)))
+    entry = catalogue.meters.get((str(rated.meter), str(rated.meter_version)))
     if entry is None:
-        raise LookupError(f"meter {line.rated.meter}@{line.rated.meter_version} is not in the catalogue")
+        raise LookupError(f"meter {rated.meter}@{rated.meter_version} is not in the catalogue")
     return entry
 
 
 def _explained(
-    usage: LineUsage, invoice: Invoice, place: int, key: LineKey, day: str, after: Place, days: int, events: int
+    usage: LineUsage, counted: Counted, key: LineKey, day: str, after: Place, days: int, events: int
 ) -> Explained:
-    line = invoice.lines[place - 1]
-    rows = usage.frozen(invoice.basis.close_id, line.subscription, key)
+    rows = usage.frozen(counted.basis.close_id, counted.subscription, key)
     groups = tuple(
         FrozenGroup(
             dict(zip(key.meter.meter.group_by, json.loads(row["grp"]), strict=True)), row["events"], row["invalid"],
@@ -135,13 +160,13 @@ def _explained(
         )
         for row in rows
     )  # fmt: skip
-    calendar = windows_of("day", key.span, line.rated.time_zone)
+    calendar = windows_of("day", key.span, counted.rated.time_zone)
     calendar = tuple(window.intersection(key.span) for window in calendar)
     page = _page(usage, key, _from(calendar, day, after), after, days, events)
     kept = bool(page.days or page.events) or not any(group.events for group in groups)
     if not kept:  # nothing in these days: is there anything at all?
         kept = bool(usage.events(key, key.span, BEGINNING, 1))
-    return Explained(invoice, place, line, key.vector, groups, page, "kept" if kept else "frozen")
+    return Explained(counted, groups, page, "kept" if kept else "frozen")
 
 
 def _from(calendar: Sequence[Period], day: str, after: Place) -> Sequence[Period]:

@@ -11,7 +11,7 @@ from agents.cli.options import WAIT_S, Actor, AsJson, NoWait, RequestId, Timeout
 if TYPE_CHECKING:
     from agents.cli.footing import Footing
     from agents.settings import Settings
-    from agents.store.looks import LookStore, StoredInvoice
+    from agents.store.looks import LookStore, StoredInvoice, StoredNote
 
 
 def register(app: typer.Typer) -> None:
@@ -199,6 +199,18 @@ def the_invoice(looks: LookStore, name: str) -> StoredInvoice:
     if not found:
         raise NotFound(f"no invoice {name!r}, by number, id or customer{near(name, looks.invoice_names())}")
     return found[0]
+
+
+def the_invoice_or_note(looks: LookStore, name: str) -> StoredInvoice | StoredNote:
+    """The one document that a name stands for: a credit note by its number or id, else an invoice. Raises as above."""
+    from agents.cli.failures import Refused
+
+    notes = looks.find_notes(name) if name else ()
+    if not notes:
+        return the_invoice(looks, name)
+    if len(notes) > 1 or looks.find_documents(name)[1:]:
+        raise Refused(f"{name} is the beginning of several ids: {', '.join(found.note.id for found in notes[:5])}, …")
+    return notes[0]
 
 
 def _document(found: Footing) -> dict[str, object]:

@@ -9,24 +9,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.cli.explaining import close_of, line_key
+from agents.cli.explaining import Counted, billed_by, close_of, line_key
+from agents.cli.note_grounds import Grounds, grounds_of
 from agents.cli.reading import Reading
 from agents.store.line_usage import LineKey, LineUsage
-from agents.store.looks import StoredInvoice
+from agents.store.looks import StoredInvoice, StoredNote
 from agents.topics import CATALOGUE, USAGE_EVENTS
 from pipeline.proof.evidence import event_line, events_proof, evidence_bytes, faults, statement_bytes
+from pipeline.proof.note_evidence import note_faults
 from schemas.catalogue_entry import Catalogue
+from schemas.credit_note import CreditNote
 from schemas.customer_state import PeriodClosed
 from schemas.evidence import (
     EMBEDDED_AT_MOST,
+    EventsProof,
     Evidence,
     FrozenUsage,
+    NoteStatement,
     Owner,
     RawEvent,
+    StatedDocument,
     Statement,
     UsageProof,
 )
-from schemas.invoice import Invoice
+from schemas.invoice import Basis, Invoice
 from schemas.period import Period
 from schemas.tick import Vector
 
@@ -35,14 +41,65 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """The usage behind the lines of a document: frozen, and every event of it."""
+
+    proofs: tuple[UsageProof, ...] = ()
+    owners: tuple[Owner, ...] = ()
+    events: tuple[RawEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Gathered:
-    """All that evidence needs, but for its name and signature."""
+    """All that evidence of an invoice needs, but for its signature."""
 
     stored: StoredInvoice
     close: Mapping[str, Any]
     usage: tuple[UsageProof, ...]
     owners: tuple[Owner, ...]
     events: tuple[RawEvent, ...]
+
+    def statement(self, companion: str | None) -> Statement:
+        """What is signed."""
+        return Statement(
+            engine=self.stored.invoice.engine,
+            document=json.loads(self.stored.document),
+            document_sha256=self.stored.sha256,
+            close=self.close,
+            usage=self.usage,
+            owners=self.owners,
+            events=_proof_of(self.events, self.stored.invoice.basis, companion),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GatheredNote:
+    """All that evidence of a credit note needs, but for its signature."""
+
+    grounds: Grounds
+    usage: Usage
+
+    @property
+    def events(self) -> tuple[RawEvent, ...]:
+        """Every event that its run counted of the charges that gave back."""
+        return self.usage.events
+
+    def statement(self, companion: str | None) -> NoteStatement:
+        """What is signed."""
+        grounds, note = self.grounds, self.grounds.stored.note
+        return NoteStatement(
+            engine=note.engine,
+            document=json.loads(grounds.stored.document),
+            document_sha256=grounds.stored.sha256,
+            close=json.loads(grounds.closed.model_dump_json()),
+            usage=self.usage.proofs,
+            owners=self.usage.owners,
+            events=_proof_of(self.events, note.basis, companion),
+            corrects=None if grounds.corrects is None else _stated(grounds.corrects),
+            earlier=tuple(_stated(each) for each in grounds.earlier),
+            given_back=grounds.given_back,
+            issued=grounds.issued,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,41 +111,54 @@ class Verified:
 
 
 async def gathered(readers: Reading, stored: StoredInvoice) -> Gathered:
-    """Everything that stands behind a document. Raises NotFound where raw usage is no longer kept."""
+    """Everything that stands behind an invoice. Raises NotFound where raw usage is no longer kept."""
     invoice = stored.invoice
-    vector = Vector(ends=invoice.basis.vector)
-    catalogue = await readers.catalogue.as_of(vector.end(CATALOGUE, 0))
-    return await asyncio.to_thread(_gathered, readers, stored, catalogue, vector)
+    catalogue = await readers.catalogue.as_of(Vector(ends=invoice.basis.vector).end(CATALOGUE, 0))
+    closed = await asyncio.to_thread(close_of, readers, invoice.basis)
+    lines = [billed_by(invoice, line) for line in invoice.lines if line.rated.meter is not None]
+    name = invoice.number or invoice.id
+    usage = await asyncio.to_thread(_usage_behind, readers, name, lines, closed, catalogue)
+    return Gathered(stored, json.loads(closed.model_dump_json()), usage.proofs, usage.owners, usage.events)
 
 
-def _gathered(readers: Reading, stored: StoredInvoice, catalogue: Catalogue, vector: Vector) -> Gathered:
+async def gathered_note(readers: Reading, stored: StoredNote) -> GatheredNote:
+    """Everything that stands behind a credit note. Raises NotFound where raw usage is no longer kept."""
+    grounds = await grounds_of(readers, stored)
+    name = stored.note.number or stored.note.id
+    catalogue, closed = grounds.catalogue, grounds.closed
+    usage = await asyncio.to_thread(_usage_behind, readers, name, grounds.counted, closed, catalogue)
+    return GatheredNote(grounds, usage)
+
+
+def _usage_behind(
+    readers: Reading, name: str, lines: Sequence[Counted], closed: PeriodClosed, catalogue: Catalogue
+) -> Usage:
     from agents.cli.failures import NotFound
 
-    invoice, usage = stored.invoice, LineUsage(readers.connection)
-    closed = close_of(readers, invoice)
-    keys = _keys(invoice, closed, catalogue)
-    proofs = tuple(_proof(usage, invoice.basis.close_id, subscription, key) for subscription, key in keys)
-    events = _events(usage, invoice.customer, [key for _, key in keys], vector)
-    frozen = sum(row.events for proof in proofs for row in proof.groups)
-    if frozen and not events:
-        raise NotFound(f"the raw usage of {invoice.number or invoice.id} is no longer kept: its quantities are frozen")
+    if not lines:
+        return Usage()
+    usage, vector = LineUsage(readers.connection), lines[0].vector
+    once = {(line.subscription, line.rated.meter, line.rated.meter_version, line.span): line for line in lines}
+    keys = [(line.subscription, line_key(line, closed, catalogue)) for line in once.values()]
+    proofs = tuple(_proof(usage, closed.close_id, subscription, key) for subscription, key in keys)
+    events = _events(usage, lines[0].customer, [key for _, key in keys], vector)
+    if any(row.events for proof in proofs for row in proof.groups) and not events:
+        raise NotFound(f"the raw usage of {name} is no longer kept: its quantities are frozen")
     owners = usage.owners(sorted({event.subject for event in events}), vector)
     listed = tuple(
         Owner(subject=subject, since=since, customer=customer)
         for subject, moves in sorted(owners.items())
         for since, customer in moves
     )
-    return Gathered(stored, json.loads(closed.model_dump_json()), proofs, listed, events)
+    return Usage(proofs, listed, events)
 
 
-def _keys(invoice: Invoice, closed: PeriodClosed, catalogue: Catalogue) -> list[tuple[str, LineKey]]:
-    """(subscription, what is counted) of the lines with usage, each once."""
-    found = {
-        (line.subscription, line.rated.meter, line.rated.meter_version, line.rated.service): line
-        for line in invoice.lines
-        if line.rated.meter is not None
-    }
-    return [(line.subscription, line_key(invoice, line, closed, catalogue)) for line in found.values()]
+def _stated(stored: StoredInvoice | StoredNote) -> StatedDocument:
+    return StatedDocument(document=json.loads(stored.document), sha256=stored.sha256)
+
+
+def _proof_of(events: Sequence[RawEvent], basis: Basis, companion: str | None) -> EventsProof:
+    return events_proof(events, basis.vector.get(USAGE_EVENTS, ()), companion)
 
 
 def _proof(usage: LineUsage, close_id: str, subscription: str, key: LineKey) -> UsageProof:
@@ -127,21 +197,12 @@ def _events(usage: LineUsage, customer: str, keys: Sequence[LineKey], vector: Ve
     return tuple(found[position] for position in sorted(found))
 
 
-def written(found: Gathered, key: Ed25519PrivateKey, file: Path) -> tuple[Path, ...]:
+def written(found: Gathered | GatheredNote, key: Ed25519PrivateKey, file: Path) -> tuple[Path, ...]:
     """Signs and writes the evidence, and its companion where there are many events; the files."""
     from agents.signing import sign
 
     companion = file.with_name(f"{file.name}.events.jsonl") if len(found.events) > EMBEDDED_AT_MOST else None
-    ends = found.stored.invoice.basis.vector.get(USAGE_EVENTS, ())
-    statement = Statement(
-        engine=found.stored.invoice.engine,
-        document=json.loads(found.stored.document),
-        document_sha256=found.stored.sha256,
-        close=found.close,
-        usage=found.usage,
-        owners=found.owners,
-        events=events_proof(found.events, ends, companion.name if companion else None),
-    )
+    statement = found.statement(companion.name if companion else None)
     signature = sign(key, statement_bytes(statement))
     whole = Evidence(statement=statement, events=() if companion else found.events, signature=signature)
     if companion is not None:
@@ -168,6 +229,8 @@ def verified(file: Path, public_key: str) -> Verified:
         if not signed_by(evidence.signature, statement_bytes(statement), public_key):
             return Verified(("the signature is not by this key over these bytes",))
         events = _companion(file, statement.events.file) if statement.events.file else evidence.events
+        if isinstance(statement, NoteStatement):
+            return Verified(tuple(note_faults(statement, events)), _facts(statement) | _corrected(statement))
         return Verified(tuple(faults(statement, events)), _facts(statement))
     except (ValidationError, ValueError) as fault:
         return Verified((f"{file.name}: no evidence of this version: {_first_line(fault)}",))
@@ -190,16 +253,27 @@ def _first_line(fault: Exception) -> str:
     return str(fault).replace("\n", " ")[:300]
 
 
-def _facts(statement: Statement) -> dict[str, Any]:
-    invoice = Invoice.model_validate(statement.document)
+def _facts(statement: Statement | NoteStatement) -> dict[str, Any]:
+    model = CreditNote if isinstance(statement, NoteStatement) else Invoice
+    shown: Invoice | CreditNote = model.model_validate(statement.document)
     return {
-        "document": invoice.number or invoice.id,
-        "customer": invoice.customer,
-        "total": f"{invoice.totals.total:f}",
-        "currency": invoice.currency,
+        "document": shown.number or shown.id,
+        "customer": shown.customer,
+        "total": f"{shown.totals.total:f}",
+        "currency": shown.currency,
         "events": statement.events.count,
         "partitions": [
             [part.partition, part.events, part.first_offset, part.last_offset, part.next_offset]
             for part in statement.events.partitions
         ],
+    }
+
+
+def _corrected(statement: NoteStatement) -> dict[str, Any]:
+    """Which invoice a note corrects, by its number and its hash, after which other notes."""
+    corrects = statement.corrects
+    return {
+        "corrects": None if corrects is None else corrects.document["number"],
+        "corrects_sha256": None if corrects is None else corrects.sha256,
+        "after": [each.document["number"] for each in statement.earlier],
     }

@@ -109,12 +109,16 @@ class LookStore:
 
     def notes_on(self, invoices: Sequence[str]) -> tuple[CreditNote, ...]:
         """The issued credit notes that correct invoices."""
+        return tuple(found.note for found in self.stored_notes_on(invoices))
+
+    def stored_notes_on(self, invoices: Sequence[str]) -> tuple[StoredNote, ...]:
+        """The issued credit notes that correct invoices, as they were stored."""
         rows = self._db.tuples(
-            "SELECT document FROM invoices FINAL WHERE kind = 'credit_note' AND status = 'issued' "
+            "SELECT document, content_sha256 FROM invoices FINAL WHERE kind = 'credit_note' AND status = 'issued' "
             "AND corrects IN {ids:Array(String)}",
             {"ids": list(invoices)},
         )
-        return tuple(CreditNote.model_validate_json(row[0]) for row in rows)
+        return tuple(StoredNote(*row) for row in rows)
 
     def find_invoice(self, name: str) -> tuple[StoredInvoice, ...]:
         """The document that a number, a customer (its latest) or the beginning of an id names; the latest for ''.
@@ -126,6 +130,17 @@ class LookStore:
             return ()
         kept = rows if rows[0][0] == BY_ID else rows[:1]
         return self.documents("document_id IN {ids:Array(UUID)}", {"ids": [str(row[1]) for row in kept]})
+
+    def find_notes(self, name: str) -> tuple[StoredNote, ...]:
+        """The credit notes that a number, or the beginning of an id, names."""
+        rows = self._db.tuples(
+            "SELECT document, content_sha256 FROM invoices FINAL WHERE kind = 'credit_note' "
+            "AND (lower(number) = lower({name:String}) "
+            "OR (lengthUTF8({name:String}) >= 4 AND startsWith(toString(document_id), lower({name:String})))) "
+            "ORDER BY number, document_id",
+            {"name": name},
+        )
+        return tuple(StoredNote(*row) for row in rows)
 
     def find_documents(self, name: str) -> list[dict[str, Any]]:
         """Rows of v_invoices whose number is a name, or whose id begins with it."""

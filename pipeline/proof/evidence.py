@@ -15,15 +15,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby, pairwise
+from typing import Any
 
 from pipeline.meters.aggregation import MeteredEvent, aggregate, read_payload
 from pipeline.meters.aggregation.events import counts, reading_of
 from pipeline.meters.scaled import quantity
 from pipeline.meters.usage_needed import shape_needed
 from pipeline.rating.explain import card_of, recompute
-from schemas.evidence import EventsProof, Evidence, PartitionCount, RawEvent, Statement, UsageProof
+from schemas.evidence import (
+    DocumentStatement,
+    EventsProof,
+    Evidence,
+    NoteStatement,
+    PartitionCount,
+    RawEvent,
+    Statement,
+    UsageProof,
+)
 from schemas.identity import canonical_json
-from schemas.invoice import Invoice, InvoiceLine, lasting
+from schemas.invoice import Basis, Invoice, InvoiceLine, lasting
 from schemas.period import Period
 from schemas.price import Percentage
 from schemas.quantity import ZERO, plain
@@ -31,6 +41,8 @@ from schemas.rated_line import RatedLine
 from schemas.tick import USAGE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Proven = Sequence[tuple[UsageProof, Sequence[MeteredEvent]]]
+"""Each proof with the events that it is about."""
 
 
 def event_line(event: RawEvent) -> bytes:
@@ -63,7 +75,7 @@ def events_proof(events: Sequence[RawEvent], next_offsets: Sequence[int], file: 
     return EventsProof(count=len(events), sha256=whole.hexdigest(), partitions=tuple(parts), file=file)
 
 
-def statement_bytes(statement: Statement) -> bytes:
+def statement_bytes(statement: Statement | NoteStatement) -> bytes:
     """What is signed."""
     return canonical_json(statement.model_dump(mode="json"))
 
@@ -76,34 +88,47 @@ def evidence_bytes(evidence: Evidence) -> bytes:
 def faults(statement: Statement, events: Sequence[RawEvent]) -> Iterator[str]:
     """Everything that does not hold, in words; nothing if the invoice is what its events and prices say."""
     invoice = Invoice.model_validate(statement.document)
-    yield from _document_faults(statement, invoice)
-    yield from _event_faults(statement, events, invoice.customer)
-    proven = [(proof, _counted_by(proof, events)) for proof in statement.usage]
-    for proof, own in proven:
-        yield from _usage_faults(proof, own)
+    yield from document_faults(statement, invoice.basis)
+    yield from _total_faults(invoice)
+    yield from event_faults(statement, events, invoice.customer)
+    proven = proven_by(statement, events)
+    yield from usage_faults(proven)
     for place, line in enumerate(invoice.lines, 1):
         yield from (f"line {place}: {said}" for said in _line_faults(line, invoice, proven))
 
 
-def _document_faults(statement: Statement, invoice: Invoice) -> Iterator[str]:
-    if hashlib.sha256(canonical_json(lasting(statement.document))).hexdigest() != statement.document_sha256:
+def document_faults(statement: DocumentStatement, basis: Basis) -> Iterator[str]:
+    """Whether the document has the hash that is stated, and rests on the close that is."""
+    if sha256_of(statement.document) != statement.document_sha256:
         yield "document: its SHA-256 is not the one stated"
-    basis, tick = invoice.basis, statement.close["tick"]
+    tick = statement.close["tick"]
     vector = {topic: list(ends) for topic, ends in basis.vector.items()}
     if (basis.close_id, basis.tick, vector) != (statement.close["close_id"], tick["number"], tick["vector"]["ends"]):
         yield "document: it does not rest on the close that is stated"
+
+
+def sha256_of(document: Mapping[str, Any]) -> str:
+    """The hash of what never changes of a final document."""
+    return hashlib.sha256(canonical_json(lasting(document))).hexdigest()
+
+
+def _total_faults(invoice: Invoice) -> Iterator[str]:
     totals = invoice.totals
+    deducted = sum((each.total for each in invoice.deductions), ZERO)
     for said, stated, found in (
         ("subtotal", totals.subtotal, sum((line.amount for line in invoice.lines), ZERO)),
         ("tax", totals.tax, sum((group.tax for group in totals.tax_by_rate), ZERO)),
         ("total", totals.total, totals.net + totals.tax),
-        ("amount due", totals.amount_due, totals.total - totals.credits_applied),
+        ("deducted", totals.deducted, deducted),
+        ("excess", totals.excess, max(ZERO, deducted - totals.total)),
+        ("amount due", totals.amount_due, totals.total - deducted + totals.excess - totals.credits_applied),
     ):
         if stated != found:
             yield f"document: {said} is {stated:f}, its parts give {found:f}"
 
 
-def _event_faults(statement: Statement, events: Sequence[RawEvent], customer: str) -> Iterator[str]:
+def event_faults(statement: DocumentStatement, events: Sequence[RawEvent], customer: str) -> Iterator[str]:
+    """Whether the events are those that are stated, in order, below the vector, and of the customer."""
     ends = statement.close["tick"]["vector"]["ends"].get(USAGE, ())
     positions = [(event.partition, event.offset) for event in events]
     if any(later <= earlier for earlier, later in pairwise(positions)):
@@ -135,7 +160,7 @@ def _differing_counts(stated: EventsProof, found: EventsProof) -> Iterator[str]:
         yield "events: number or SHA-256 is not the one stated"
 
 
-def _owners(statement: Statement) -> Mapping[str, Sequence[tuple[datetime, str]]]:
+def _owners(statement: DocumentStatement) -> Mapping[str, Sequence[tuple[datetime, str]]]:
     found: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     for owner in statement.owners:
         found[owner.subject].append((owner.since, owner.customer))
@@ -162,8 +187,18 @@ def _counted_by(proof: UsageProof, events: Sequence[RawEvent]) -> Sequence[Meter
     ]
 
 
-def _usage_faults(proof: UsageProof, events: Sequence[MeteredEvent]) -> Iterator[str]:
+def proven_by(statement: DocumentStatement, events: Sequence[RawEvent]) -> Proven:
+    """Each proof of a statement with the events that it is about."""
+    return [(proof, _counted_by(proof, events)) for proof in statement.usage]
+
+
+def usage_faults(proven: Proven) -> Iterator[str]:
     """Where the events do not give what the close froze."""
+    for proof, events in proven:
+        yield from _frozen_faults(proof, events)
+
+
+def _frozen_faults(proof: UsageProof, events: Sequence[MeteredEvent]) -> Iterator[str]:
     rows = aggregate(proof.definition, events, proof.service, time_zone=proof.time_zone, full_period=proof.period)
     found = {row.group: (row.events, row.invalid, row.value) for row in rows if row.events or row.value}
     stated = {row.group: (row.events, row.invalid, row.value) for row in proof.groups if row.events or row.value}
@@ -177,56 +212,70 @@ def _shown(values: tuple[int, int, Decimal] | None) -> str:
     return "nothing" if values is None else f"{values[0]:,} events, {values[1]:,} unusable, {plain(values[2])}"
 
 
-Proven = Sequence[tuple[UsageProof, Sequence[MeteredEvent]]]
-"""Each proof with the events that it is about."""
-
-
 def _line_faults(line: InvoiceLine, invoice: Invoice, proven: Proven) -> Iterator[str]:
     """A line computed again from its quantity and its own rate card; and its quantity from the events."""
-    rated = line.rated
-    proof, events = next((each for each in proven if _stands_behind(each[0], line)), (None, ()))
+    rated, span = line.rated, line.span or line.rated.service
+    proof, events = behind(proven, line.subscription, rated, span)
     if rated.meter is not None and rated.kind == "usage" and proof is None:
         yield f"no usage of {rated.meter} is stated for it"
         return
+    yield from rated_faults(rated, proof, events)
+    if line.amount != rated.amount:
+        yield f"{rated.charge}: bills {line.amount:f}, rated {rated.amount:f}"
+    if proof is not None and rated.kind == "usage":
+        of_charge = (rated.charge, line.charge_number)
+        same = [
+            each.rated for each in invoice.lines
+            if (each.rated.charge, each.charge_number) == of_charge
+            and _stands_behind(proof, each.subscription, each.rated, each.span or each.rated.service)
+        ]  # fmt: skip
+        # Of a correction only the lines that changed are here.
+        if line.adjusts is None or not any(each.dimensions for each in same):
+            yield from quantity_faults(rated, same, proof, events)
+
+
+def behind(
+    proven: Proven, subscription: str, rated: RatedLine, span: Period
+) -> tuple[UsageProof | None, Sequence[MeteredEvent]]:
+    """The proof of what a line counts in a span, with its events."""
+    found = (each for each in proven if _stands_behind(each[0], subscription, rated, span))
+    return next(found, (None, ()))
+
+
+def _stands_behind(proof: UsageProof, subscription: str, rated: RatedLine, span: Period) -> bool:
+    counted = (proof.subscription, proof.meter, proof.meter_version, proof.service)
+    return counted == (subscription, rated.meter, rated.meter_version, span)
+
+
+def rated_faults(rated: RatedLine, proof: UsageProof | None, events: Sequence[MeteredEvent]) -> Iterator[str]:
+    """Whether a line is what its own rate card gives for its quantity, or for each transaction."""
     transactions = None if proof is None or not isinstance(rated.price, Percentage) else _amounts(proof, events)
     again = recompute(rated, transactions)
     if again != rated:
         yield f"{rated.charge}: its rate card gives {again.amount:f} for this quantity, not {rated.amount:f}"
-    if line.amount != rated.amount:
-        yield f"{rated.charge}: bills {line.amount:f}, rated {rated.amount:f}"
-    if proof is not None and rated.kind == "usage" and transactions is None:
-        yield from _quantity_faults(line, invoice, proof, events)
 
 
-def _stands_behind(proof: UsageProof, line: InvoiceLine) -> bool:
-    rated = line.rated
-    return (proof.subscription, proof.meter, proof.meter_version, proof.service) == (
-        line.subscription, rated.meter, rated.meter_version, rated.service,
-    )  # fmt: skip
-
-
-def _quantity_faults(
-    line: InvoiceLine, invoice: Invoice, proof: UsageProof, events: Sequence[MeteredEvent]
+def quantity_faults(
+    rated: RatedLine, of_charge: Sequence[RatedLine], proof: UsageProof, events: Sequence[MeteredEvent]
 ) -> Iterator[str]:
-    """All lines of a charge together bill what its meter gives, in the windows in which the price counts."""
-    charge = line.rated.charge
-    same = [
-        each.rated for each in invoice.lines
-        if _stands_behind(proof, each) and (each.rated.charge, each.charge_number) == (charge, line.charge_number)
-        and each.rated.kind in ("usage", "unpriced")
-    ]  # fmt: skip
-    if line.adjusts is not None and any(rated.dimensions for rated in same):
-        return  # of a correction only the lines that changed are here
-    found = _by_window(proof, line.rated, events)
-    if any(rated.usage for rated in same) and None not in found:
-        billed = _summed((row.window, row.quantity) for rated in same for row in rated.usage)
+    """All lines of a charge together bill what its meter gives, in the windows in which the price counts.
+
+    Of a price of transactions every one is looked at already, where the line is computed again.
+    """
+    if isinstance(rated.price, Percentage):
+        return
+    same = [each for each in of_charge if each.kind in ("usage", "unpriced")]
+    found = _by_window(proof, rated, events)
+    if any(each.usage for each in same) and None not in found:
+        billed = _summed((row.window, row.quantity) for each in same for row in each.usage)
         for window in sorted(found.keys() | billed.keys(), key=str):
             if billed.get(window, ZERO) != found.get(window, ZERO):
-                yield f"{charge}: counts {billed.get(window, ZERO):f} in {window}, the events give {found.get(window)}"
+                stated = f"counts {billed.get(window, ZERO):f} in {window}"
+                yield f"{rated.charge}: {stated}, the events give {found.get(window)}"
         return
-    quantity_billed, used = sum((rated.quantity for rated in same), ZERO), sum(found.values(), ZERO)
+    quantity_billed, used = sum((each.quantity for each in same), ZERO), sum(found.values(), ZERO)
     if quantity_billed != used:
-        yield f"{charge}: bills {plain(quantity_billed)}, its events give {plain(used)}"
+        yield f"{rated.charge}: bills {plain(quantity_billed)}, its events give {plain(used)}"
 
 
 def _by_window(proof: UsageProof, rated: RatedLine, events: Sequence[MeteredEvent]) -> dict[Period | None, Decimal]:

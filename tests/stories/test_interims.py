@@ -78,6 +78,13 @@ async def test_usage_beyond_a_threshold_is_billed_at_a_tick_and_deducted_at_the_
     }  # fmt: skip
     assert deployment.rows("SELECT sum(tax) FROM v_tax WHERE customer = 'acme'") == [(D("6.40"),)]
     assert "billed before, to 2026-10-05: net 15.00, tax 3.00" in await tally.said("invoice", str(finals[0].number))
+    public = (await tally.json("keys", "create"))["public_key"]
+    for invoice, counted in ((interim, 15), (finals[0], 22)):
+        file = f"{invoice.number}.json"
+        await tally.json("evidence", str(invoice.number), "--out", file)
+        found = await tally.json("verify", file, "--key", public)
+        assert (found["verified"], found["events"]) == (True, counted)
+    assert (await tally.json("explain", f"{interim.number}:use"))["groups"][0]["events"] == 15
     async with reading(deployment.settings) as readers:
         replayer = Replayer(readers.billing, readers.documents, readers.lines, readers.looks, readers.catalogue)
         verdicts = await replayer.replay()

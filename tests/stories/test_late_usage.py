@@ -88,11 +88,49 @@ async def test_late_usage_after_final_in_all_four_policies(deployment: Deploymen
     assert told["late"]["records"] == 5
     assert all(position.startswith("usage.events/") for position in told["late"]["positions"])
     assert deployment.rows("SELECT sum(records) FROM late_periods FINAL WHERE customer LIKE 'never-%'") == [(6,)]
+    await _proven_to_the_record(deployment, tally)
     await _our_own_mistake(deployment, tally)
     async with reading(deployment.settings) as readers:
         replayer = Replayer(readers.billing, readers.documents, readers.lines, readers.looks, readers.catalogue)
         verdicts = await replayer.replay()
     assert [verdict for verdict in verdicts if not verdict.identical] == []
+
+
+async def _proven_to_the_record(deployment: Deployment, tally: Tally) -> None:
+    """A note and an adjustment invoice: explained down to the records that caused them, proven in signed files."""
+    documents = "SELECT number FROM v_invoices WHERE customer = {customer:String} ORDER BY invoice_tick DESC, subtotal"
+    note, adjustment = (
+        str(deployment.rows(documents, {"customer": customer})[0][0]) for customer in ("less-back", "own-more")
+    )
+    billed = str(deployment.rows(documents, {"customer": "less-back"})[-1][0])
+    listed = await tally.json("explain", note)
+    gives_back = {"invoice": billed, "line": 2, "billed": "1.00", "taken_before": "0"}
+    assert [(line["charge"], line["gross"], line["gives_back"]) for line in listed["lines"]] == [
+        ("use", "0.10", gives_back)
+    ]
+    found = await tally.json("explain", f"{note}:use")
+    (cause,) = found["late"]["causes"]
+    assert (cause["what"], cause["id"], cause["time"]) == ("retraction", "less-back wrong", "2026-10-06T10:00:00+00:00")
+    log = {f"usage.events/{record.partition}/{record.offset}": record.value or b""
+           for record in await deployment.records("usage.events")}  # fmt: skip
+    assert json.loads(log[cause["position"]])["id"] != cause["id"]
+    assert b"less-back wrong" in log[cause["position"]]
+    (given,) = found["given_back"]
+    assert (given["amount"], given["rated"]["quantity"], given["rated"]["previous"]["gross"]) == ("0.10", "9", "1.00")
+    assert [(day["start"][:10], day["events"]) for day in given["days"]] == [("2026-10-05", 9)]
+    assert "owed now 0.90 for 2026-10-01 to 2026-11-01, billed before 1.00" in await tally.said("explain", f"{note}:1")
+
+    public = (await tally.json("keys", "create"))["public_key"]
+    for number, counted in ((note, 9), (adjustment, 15)):
+        await tally.json("evidence", number, "--out", f"{number}.json")
+        proof = await tally.json("verify", f"{number}.json", "--key", public)
+        assert (proof["document"], proof["verified"], proof["events"]) == (number, True, counted)
+    assert f"corrects {billed}" in await tally.said("verify", f"{note}.json", "--key", public)
+    file = tally.folder / f"{note}.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["events"].pop()
+    file.write_text(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False), encoding="utf-8")
+    assert "events: partition" in await tally.refused("verify", file.name, "--key", public, code=5)
 
 
 async def _our_own_mistake(deployment: Deployment, tally: Tally) -> None:
