@@ -29,19 +29,23 @@ class EpochLog:
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
         self._read = 0
-        self._current: dict[int, Epoch] = {}
+        self._known: dict[int, tuple[Epoch, ...]] = {}
 
     async def current(self) -> Mapping[int, Epoch]:
         """Partition -> its epoch, as of now; without partitions that never had another than the first."""
+        return {partition: epochs[-1] for partition, epochs in (await self.history()).items()}
+
+    async def history(self) -> Mapping[int, tuple[Epoch, ...]]:
+        """Partition -> its epochs in order; without partitions that never had another than the first."""
         end = (await self._logs.end_offsets(EPOCHS))[0]
         if end > self._read:
             for record in await self._logs.read(EPOCHS, 0, self._read, end):
                 epoch = Epoch.model_validate_json(record.value or b"")
-                held = self._current.get(epoch.partition)
-                if epoch.number == (held.number if held else 0) + 1:
-                    self._current[epoch.partition] = epoch
+                held = self._known.get(epoch.partition, ())
+                if epoch.number == len(held) + 1:
+                    self._known[epoch.partition] = (*held, epoch)
             self._read = end
-        return dict(self._current)
+        return dict(self._known)
 
     async def append(self, epoch: Epoch) -> None:
         """Makes an epoch known."""

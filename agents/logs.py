@@ -16,6 +16,7 @@ from aiokafka.partitioner import murmur2
 from agents.epochs import EpochLog
 from agents.settings import Settings
 from agents.topics import USAGE_EVENTS, KafkaRefused, KafkaUnavailable, TopicMissing
+from pipeline.proof.stretches import Stretch, stretches
 from schemas.epoch import Epoch
 
 IDLE_MS = 300
@@ -151,10 +152,6 @@ class Logs:
         """The partition of a key of a topic."""
         return partition_of(key, await self.partitions(topic))
 
-    async def begin_offsets(self, topic: str) -> tuple[int, ...]:
-        """The first offset of every partition that can still be read, by partition."""
-        return (await self.bounds(topic))[0]
-
     async def end_offsets(self, topic: str) -> tuple[int, ...]:
         """`next_offset` of every partition, by partition."""
         return (await self.bounds(topic))[1]
@@ -186,17 +183,36 @@ class Logs:
         epoch = (await self.epochs()).get(partition)
         return epoch.shift if epoch is not None else 0
 
-    async def read(self, topic: str, partition: int, start: int, end: int) -> list[LogRecord]:
-        """The records of `[start, end)` of a partition; offsets without a record are left out."""
+    async def stretches(self) -> tuple[tuple[Stretch, ...], ...]:
+        """Which positions of usage.events its log still holds, by partition: of every epoch, by its own shift."""
+        begins, ends = await self.bounds(USAGE_EVENTS)
+        known = await self._epochs.history()
+        found = []
+        for partition, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+            epochs = known.get(partition, ())
+            shift = epochs[-1].shift if epochs else 0
+            found.append(stretches(epochs, begin - shift, end - shift))
+        return tuple(found)
+
+    async def read(
+        self, topic: str, partition: int, start: int, end: int, *, shift: int | None = None
+    ) -> list[LogRecord]:
+        """The records of `[start, end)` of a partition; offsets without a record are left out.
+
+        `shift` is that of a stretch of usage.events; None stands for the log as it is now.
+        """
         records: list[LogRecord] = []
-        async for record in self.stream(topic, partition, start, end):
+        async for record in self.stream(topic, partition, start, end, shift=shift):
             records.append(record)
         return records
 
-    async def stream(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[LogRecord]:
+    async def stream(
+        self, topic: str, partition: int, start: int, end: int, *, shift: int | None = None
+    ) -> AsyncIterator[LogRecord]:
         """Like `read`, one by one. The reader is busy until the last one is taken."""
         part = TopicPartition(self._settings.topic_prefix + topic, partition)
-        shift = await self._shift(topic, partition)
+        if shift is None:
+            shift = await self._shift(topic, partition)
         if start < shift:
             raise KafkaRefused(f"{part.topic}:{partition}: position {start} lies before the log that was adopted")
         async with self._reading:

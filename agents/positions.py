@@ -17,6 +17,7 @@ from agents.store.positions import PositionStore
 from agents.topics import USAGE_EVENTS
 from pipeline.intake.validation import validate
 from pipeline.proof.positions import Copy, Judged, Lost, Range, empty_parts, settled, together
+from pipeline.proof.stretches import Stretch, parted
 
 AT_ONCE = 2_000
 
@@ -49,18 +50,31 @@ class Positions:
             return found
         first = await first_tick(self._logs)
         wall_clock = first is not None and first.clock == "wall"
-        begins = await self._logs.begin_offsets(USAGE_EVENTS)
+        stretches = await self._logs.stretches()
         for near in together(ranges):
-            await self._settle(near, begins[near[0].partition], found, wall_clock=wall_clock)
+            await self._settle(near, stretches[near[0].partition], found, wall_clock=wall_clock)
             told(found.copies + found.empty + found.lost)
         return found
 
-    async def _settle(self, near: Sequence[Range], begin: int, found: Found, *, wall_clock: bool) -> None:
-        expired = [Range(r.partition, r.first, min(r.next, begin)) for r in near if r.first < begin]
-        held = [Range(r.partition, max(r.first, begin), r.next) for r in near if r.next > begin]
+    async def _settle(
+        self, near: Sequence[Range], stretches: Sequence[Stretch], found: Found, *, wall_clock: bool
+    ) -> None:
+        """Looks up ranges of one partition that lie near one another; what is in no log any more has expired."""
+        parts = [parted(stretches, each.first, each.next) for each in near]
+        expired = [Range(near[0].partition, *part) for _, gone in parts for part in gone]
+        held: dict[int, list[Range]] = {}
+        for part in (part for kept, _ in parts for part in kept):
+            held.setdefault(part.shift, []).append(Range(near[0].partition, part.first, part.next))
+        for shift, ranges in held.items():
+            await self._look_up(ranges, shift, found, wall_clock=wall_clock)
+        await asyncio.to_thread(self._store.insert_empty, expired, "expired")
+        found.empty += sum(part.next - part.first for part in expired)
+
+    async def _look_up(self, held: Sequence[Range], shift: int, found: Found, *, wall_clock: bool) -> None:
+        """What stands at positions of one epoch: records, or nothing."""
         seen: list[int] = []
         waiting: list[Judged] = []
-        async for record in self._records(held):
+        async for record in self._records(held, shift):
             seen.append(record.offset)
             verdict = validate(record.value, record.key, record.headers, record.timestamp_ms, wall_clock=wall_clock)
             waiting.append(Judged(record.partition, record.offset, record.timestamp_ms, verdict))
@@ -72,16 +86,13 @@ class Positions:
             part for r in held for part in empty_parts(r, seen[bisect_left(seen, r.first) : bisect_left(seen, r.next)])
         ]
         await asyncio.to_thread(self._store.insert_empty, empty, "control")
-        await asyncio.to_thread(self._store.insert_empty, expired, "expired")
-        found.empty += sum(part.next - part.first for part in (*empty, *expired))
+        found.empty += sum(part.next - part.first for part in empty)
 
-    async def _records(self, ranges: Sequence[Range]) -> AsyncIterator[LogRecord]:
-        """The records of ranges of one partition, read in one go."""
-        if not ranges:
-            return
+    async def _records(self, ranges: Sequence[Range], shift: int) -> AsyncIterator[LogRecord]:
+        """The records of ranges of one partition and epoch, read in one go."""
         wanted = iter(ranges)
         now = next(wanted)
-        async for record in self._logs.stream(USAGE_EVENTS, now.partition, now.first, ranges[-1].next):
+        async for record in self._logs.stream(USAGE_EVENTS, now.partition, now.first, ranges[-1].next, shift=shift):
             while record.offset >= now.next:
                 now = next(wanted)
             if record.offset >= now.first:

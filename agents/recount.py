@@ -19,6 +19,7 @@ from agents.topics import USAGE_EVENTS
 from pipeline.intake.validation import Event
 from pipeline.proof.positions import First, Judged
 from pipeline.proof.recount import Reading, amounts, counted, needs_no_exact_form, read
+from pipeline.proof.stretches import Stretch, parted
 from schemas.erasure import PSEUDONYM, pseudonym_of, subject_hash
 
 AT_ONCE = 50_000
@@ -62,18 +63,24 @@ class Recount:
         found = Recounted()
         first = await first_tick(self._logs)
         wall_clock = first is not None and first.clock == "wall"
-        begins = await self._logs.begin_offsets(USAGE_EVENTS)
+        held = await self._logs.stretches()
         for partition, end in enumerate(to):
-            at = max(start[partition], begins[partition])
-            found.expired += min(at, end) - start[partition]
-            while at < end:
-                upper = min(end, at + AT_ONCE)
-                records = await self._logs.read(USAGE_EVENTS, partition, at, upper)
-                await asyncio.to_thread(self._compare, partition, at, upper, records, found, wall_clock)
-                told(found.records)
-                at = upper
+            kept, gone = parted(held[partition], start[partition], end)
+            found.expired += sum(upper - lower for lower, upper in gone)
+            for stretch in kept:
+                await self._read_again(partition, stretch, found, told, wall_clock=wall_clock)
         await asyncio.to_thread(self._retractions, found)
         return found
+
+    async def _read_again(
+        self, partition: int, stretch: Stretch, found: Recounted, told: Callable[[int], None], *, wall_clock: bool
+    ) -> None:
+        """Compares what one epoch has of a partition, a part at a time."""
+        for at in range(stretch.first, stretch.next, AT_ONCE):
+            upper = min(stretch.next, at + AT_ONCE)
+            records = await self._logs.read(USAGE_EVENTS, partition, at, upper, shift=stretch.shift)
+            await asyncio.to_thread(self._compare, partition, at, upper, records, found, wall_clock)
+            told(found.records)
 
     def _compare(
         self, partition: int, at: int, upper: int, records: Sequence[LogRecord], found: Recounted, wall_clock: bool

@@ -21,6 +21,7 @@ from pipeline.intake.usage_block import UsageBlock, judge
 from pipeline.meters.sealing import chunks, ended_panes
 from pipeline.meters.vectors import vector_of
 from pipeline.proof.positions import Lost, Range, together
+from pipeline.proof.stretches import parted
 from schemas.tick import USAGE
 
 PANES_PER_STATEMENT = 4000
@@ -47,7 +48,7 @@ class Repair:
         places = {(row.partition, row.offset) for row in lost}
         rows, panes = 0, set[int]()
         for near in together(Range(row.partition, row.offset, row.offset + 1) for row in lost):
-            records = await self._logs.read(USAGE_EVENTS, near[0].partition, near[0].first, near[-1].next)
+            records = await self._records(near)
             wanted = [record for record in records if (record.partition, record.offset) in places]
             block = judge(USAGE_EVENTS, [_batch(wanted)], wall_clock=wall_clock)
             await asyncio.to_thread(self._store, block)
@@ -56,6 +57,13 @@ class Repair:
             if block.corrections:
                 panes |= set(await asyncio.to_thread(self._corrected))
         return Repaired(rows, await self._seal(tuple(panes)))
+
+    async def _records(self, near: Sequence[Range]) -> list[LogRecord]:
+        """The records of ranges of one partition, each from the epoch that it was stored from."""
+        partition, held = near[0].partition, await self._logs.stretches()
+        kept, _ = parted(held[partition], near[0].first, near[-1].next)
+        read = [await self._logs.read(USAGE_EVENTS, partition, p.first, p.next, shift=p.shift) for p in kept]
+        return [record for records in read for record in records]
 
     def _store(self, block: UsageBlock) -> None:
         self._usage.insert_events(block.events)

@@ -9,10 +9,11 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from agents.logs import partition_of
 from agents.publisher import Record
 from agents.topics import USAGE_EVENTS, TopicMissing, reconcile_topics
 from tests.builders import events
-from tests.command_line import tally
+from tests.command_line import answer, tally
 from tests.deployments import Deployment, WorkerProcess
 from tests.stories import october
 
@@ -73,12 +74,16 @@ async def test_a_truncated_log_stops_its_partition_and_goes_on_in_a_new_epoch(de
 async def test_a_recreated_topic_stops_its_partitions_and_no_position_goes_back(deployment: Deployment) -> None:
     worker = deployment.worker("ingest")
     await deployment.begin(october.BEGINS)
-    await deployment.publish(usage(300))
+    first = usage(100)
+    await deployment.publish(first)
+    await deployment.stored()
+    held = [record for record in first if partition_of(record.key or b"", deployment.settings.usage_partitions) == 0]
+    await deployment.publish(usage(200))
     await deployment.stored()
     tick = await deployment.tick(october.IN_GRACE)
     before = covered(deployment)
     await recreate(deployment)
-    await deployment.publish(usage(100))
+    await deployment.publish([*held, *usage(100)])  # one partition has its first records again, the others nothing
     await stopped(worker, deployment, "truncated or re-created")
     assert worker.exit_code is None
 
@@ -97,6 +102,18 @@ async def test_a_recreated_topic_stops_its_partitions_and_no_position_goes_back(
     deployment.worker("ingest")
     await deployment.publish(usage(50))
     await deployment.stored()
+    assert deployment.rows(EPOCHS) == [(450, 450)]
+
+    # A second reading finds every record at the position that it was stored under, in whichever epoch.
+    found = await answer(deployment, "reconcile", "--deep")
+    again = found["read_again"]
+    assert (found["balanced"], again["differing"], again["records"]) == (True, 0, len(held) + 150)
+    assert again["events"] + again["copies"] == again["records"]
+    (first_of_all,) = deployment.rows("SELECT min(bitNot(inv_offset)) FROM events WHERE k_partition = 0")[0]
+    gone = f"k_partition = 0 AND bitNot(inv_offset) = {first_of_all} SETTINGS lightweight_deletes_sync = 2"
+    await asyncio.to_thread(deployment.db.execute, f"DELETE FROM events WHERE {gone}")
+    assert "but it has no row" in (await tally(deployment, "reconcile", "--deep")).stderr
+    assert (await answer(deployment, "reconcile", "--deep", "--repair"))["balanced"], "stored again from its own epoch"
     assert deployment.rows(EPOCHS) == [(450, 450)]
 
 
