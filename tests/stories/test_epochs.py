@@ -77,7 +77,7 @@ async def test_a_recreated_topic_stops_its_partitions_and_no_position_goes_back(
     first = usage(100)
     await deployment.publish(first)
     await deployment.stored()
-    held = [record for record in first if partition_of(record.key or b"", deployment.settings.usage_partitions) == 0]
+    held = [record for record in first if partition_of(record[0] or b"", deployment.settings.usage_partitions) == 0]
     await deployment.publish(usage(200))
     await deployment.stored()
     tick = await deployment.tick(october.IN_GRACE)
