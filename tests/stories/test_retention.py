@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from agents.settings import Settings
 from agents.store.connection import Connection
+from schemas.erasure import pseudonym_of, subject_hash
 from tests.builders import moment
 from tests.deployments import Deployment
 from tests.stories import october
@@ -19,6 +21,11 @@ pytestmark = pytest.mark.services
 
 BROKEN = (b"over/1", b'{"specversion": "1.0", "subject": "over/1", "data": {"name": "Otto Over"')
 TOTALS = "SELECT meter, sum(events), sum(total) FROM pane_totals FINAL GROUP BY meter ORDER BY meter"
+DAY = date(2026, 10, 15)
+OF_THE_DAY = """
+SELECT DISTINCT events, total FROM day_totals FINAL
+WHERE meter = 'tokens' AND day = '2026-10-15' AND subject = {subject:String}
+"""
 DOCUMENTS = "SELECT number, content_sha256 FROM invoices FINAL WHERE tick <= 3 ORDER BY number"
 
 
@@ -34,8 +41,13 @@ async def test_what_is_erased_or_retired_is_gone_and_what_was_billed_stays(
     await deployment.stored()
     sealed = [("calls", 34), ("tokens", 36)]
     await deployment.until(lambda: [row[:2] for row in deployment.rows(TOTALS)] == sealed, "the panes are sealed")
+    await deployment.until(lambda: of_the_day(deployment, "over/1") == [(20, 200)], "the day is sealed")
     before = deployment.rows(TOTALS), deployment.rows(DOCUMENTS)
     await _erased(deployment)
+    assert of_the_day(deployment, "over/1") == []
+    assert deployment.last is not None
+    usable = deployment.billing.days.usable(deployment.last)
+    assert {(DAY in days, date(2026, 10, 7) in days) for days in usable.values()} == {(False, True)}
     assert (deployment.rows(TOTALS), deployment.rows(DOCUMENTS)) == before
     await _retired(deployment)
     assert (deployment.rows(TOTALS)[:2], deployment.rows(DOCUMENTS)) == before
@@ -74,6 +86,8 @@ async def _retired(deployment: Deployment) -> None:
     assert (refused.returncode, "at least 90" in refused.stderr) == (1, True)
     await deployment.tick(moment("2027-03-01 06:00"))
     await deployment.invoices(2 * 3)  # what was due since then, on one invoice each
+    pseudonym = pseudonym_of(subject_hash("over/1"))
+    await deployment.until(lambda: of_the_day(deployment, pseudonym) == [(20, 200)], "the day is sealed again")
     arguments = ("retention", "apply", "--keep-days", "90")
     would = await answer(deployment, *arguments, "--dry-run")
     # all that was published, late and too late as well; the last day that goes is 30 November
@@ -89,6 +103,11 @@ async def _retired(deployment: Deployment) -> None:
     assert replayed["identical"]
     frozen = {each["customer"] for each in replayed["verdicts"] if each["note"].startswith("frozen")}
     assert frozen == {"edge", "over", "quiet"}
+
+
+def of_the_day(deployment: Deployment, subject: str) -> list[tuple[int, int]]:
+    """Events and tokens of a subject on the 15th, as the day is sealed."""
+    return [(events, int(total)) for events, total in deployment.rows(OF_THE_DAY, {"subject": subject})]
 
 
 def places_of(settings: Settings, text: str) -> dict[str, int]:
