@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.cli.explain import Look, clock_time, described, place_of, show_usage
 from agents.cli.explaining import Explained, explained
-from agents.cli.invoice_table import COLUMNS, rated_rows
+from agents.cli.invoice_table import COLUMNS, number, rated_rows
 from agents.cli.note_grounds import Grounds, counted_by, grounds_of
 from agents.cli.screen import Screen
 from agents.store.late_records import LateRecord, LateRecordStore
@@ -60,6 +60,32 @@ async def explain_note(
         screen.document(_described(found))
     else:
         _show(screen, found)
+
+
+async def show_note(readers: Reading, screen: Screen, stored: StoredNote, *, as_json: bool) -> None:
+    """Shows a note: its lines, its totals, and where the total goes."""
+    note = stored.note
+    if as_json:
+        screen.document({"credit_note": note.model_dump(mode="json"), "sha256": stored.sha256})
+        return
+    _show_lines(screen, await grounds_of(readers, stored), as_json=False)
+    for said in _totals(note):
+        screen.say(f"  {said}")
+    screen.say(f"  sha256        {stored.sha256}; computed again by: tally replay {note.number or note.id}")
+
+
+def _totals(note: CreditNote) -> list[str]:
+    """What is taken back in all, and where it goes, in sentences."""
+    totals, settled = note.totals, note.settled
+    taxes = "".join(f", tax {group.tax:,f} at {number(group.percentage)} % of {group.taxable:,f}"
+                    for group in totals.tax_by_rate)  # fmt: skip
+    said = [f"net {totals.net:,f}{taxes}; total {totals.total:,f} {note.currency}"]
+    places = (
+        ("set off against the invoice of the same run", settled.set_off), ("cancelled of what was open",
+        settled.cancelled), ("restored to credits", settled.restored), ("to be paid out", settled.refunded),
+        ("kept for the next invoice", settled.kept),
+    )  # fmt: skip
+    return said + [f"{amount:,f} {where}" for where, amount in places if amount]
 
 
 async def _taken_apart(readers: Reading, grounds: Grounds, place: int, look: Look) -> CreditExplained:

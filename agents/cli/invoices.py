@@ -111,8 +111,8 @@ def invoice(
     name: Annotated[
         str,
         typer.Argument(
-            help="A number, the beginning of an id, or a customer: its latest. None: the latest. Or what is to become "
-            "of one: release, reject, void, reissue, uncollectible, followed by the document."
+            help="A number, the beginning of an id, or a customer: its latest invoice. None: the latest. Or what is to "
+            "become of one: release, reject, void, reissue, uncollectible, followed by the document."
         ),
     ] = "",
     document: Annotated[str, typer.Argument(help="After an action: its number, or the beginning of its id.")] = "",
@@ -149,10 +149,16 @@ async def _invoice(settings: Settings, name: str, *, replayed: bool, as_json: bo
     from agents.cli.footing import footing
     from agents.cli.reading import reading
     from agents.cli.screen import Screen
+    from agents.store.looks import StoredNote
 
     screen = Screen(json_only=as_json)
     async with reading(settings) as readers:
-        stored = the_invoice(readers.looks, name)
+        stored = the_invoice_or_note(readers.looks, name)
+        if isinstance(stored, StoredNote):
+            from agents.cli.explain_note import show_note
+
+            await show_note(readers, screen, stored, as_json=as_json)
+            return
         found = await footing(readers, stored, replayed=replayed)
     if as_json:
         screen.document(_document(found))
