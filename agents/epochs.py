@@ -87,6 +87,8 @@ async def fault_of(logs: Logs, row: LedgerRow, epoch: Epoch | None) -> str:
             f"{place}: {row.next_offset} to {begin - 1} are gone: retention or an operator removed them before they "
             "were stored"
         )
+    if epoch is not None and row.next_offset <= epoch.base:
+        return ""  # nothing of this epoch is stored: the last record that is lies in a log that is no more
     if not row.next_offset or begin > row.next_offset - 1 or not row.last_hash:
         return ""
     last = await logs.read(USAGE_EVENTS, row.partition, row.next_offset - 1, row.next_offset)

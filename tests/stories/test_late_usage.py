@@ -120,7 +120,7 @@ async def _proven_to_the_record(deployment: Deployment, tally: Tally) -> None:
     assert [(day["start"][:10], day["events"]) for day in given["days"]] == [("2026-10-05", 9)]
     assert "owed now 0.90 for 2026-10-01 to 2026-11-01, billed before 1.00" in await tally.said("explain", f"{note}:1")
 
-    assert "0.10 kept for the next invoice" in await tally.said("invoice", note)
+    assert "0.10 set off against the invoice of the same run" in await tally.said("invoice", note)
     public = (await tally.json("keys", "create"))["public_key"]
     for number, counted in ((note, 9), (adjustment, 15)):
         await tally.json("evidence", number, "--out", f"{number}.json")
