@@ -10,6 +10,7 @@ from agents import (
     collector,
     day_sealer,
     dead_letters,
+    drafts,
     eraser,
     finaliser,
     ingester,
@@ -30,6 +31,7 @@ from agents.collector import Collector
 from agents.day_sealer import DaySealer
 from agents.dead_letters import Resolver
 from agents.delivery import TallyApp
+from agents.drafts import Drafter
 from agents.eraser import Eraser
 from agents.finaliser import Finaliser
 from agents.ingester import Ingester
@@ -49,6 +51,7 @@ from agents.store.credits import CreditStore
 from agents.store.day_totals import DayTotalsStore
 from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
+from agents.store.drafts import DraftStore
 from agents.store.erasures import ErasureStore
 from agents.store.metering_costs import CostStore
 from agents.store.money import MoneyStore
@@ -119,9 +122,10 @@ def create_billing_app(settings: Settings) -> TallyApp:
     attributions.attach(app, Attributor(billing_store(), subjects), subjects)
     actions = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     announced = SubscriptionEventStore(Connection(settings))
+    asked = DraftStore(Connection(settings))
     subscriptions.attach(
         app,
-        SubscriptionAgent(logs, billing_store(), actions, announced, commands, catalogue, app.crash_point),
+        SubscriptionAgent(logs, billing_store(), actions, announced, asked, commands, catalogue, app.crash_point),
         commands,
     )
     closer = PeriodCloser(logs, billing_store(), ReconciliationStore(Connection(settings)), catalogue, app.crash_point)
@@ -129,6 +133,12 @@ def create_billing_app(settings: Settings) -> TallyApp:
     documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     lines = RunLineStore(Connection(settings))
     invoicer.attach(app, Invoicer(documents, lines, catalogue, periods, app.crash_point, waits=silent), periods)
+    drafting = Connection(settings)
+    before = DocumentStore(drafting, partitions=settings.billing_partitions)
+    drafter = Drafter(
+        logs, BillingStore(drafting), before, RunLineStore(drafting), DraftStore(drafting), catalogue, app.crash_point
+    )
+    drafts.attach(app, drafter)
     log_of_documents = DocumentStore(Connection(settings), partitions=settings.billing_partitions)
     booked = MoneyStore(Connection(settings))
     erasing = Eraser(logs, ErasureStore(Connection(settings)), catalogue, partitions=settings.billing_partitions)

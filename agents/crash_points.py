@@ -59,11 +59,14 @@ class Step(StrEnum):
 
     THRESHOLD = "threshold"
 
+    DRAFT = "draft"
+    DRAFTED = "drafted"
+
 
 INGESTION = (Step.EVENTS, Step.CORRECTIONS, Step.DEAD_LETTERS, Step.LEDGER, Step.COMMIT)
 BILLING = tuple(step for step in Step if step not in INGESTION)
-OF_COLLECTION = (Step.DECIDED, Step.DUN, Step.CARRY, Step.THRESHOLD)
-"""Of billing, what only payments, overdue invoices and thresholds lead to: a plain month does none of them."""
+OF_COLLECTION = (Step.DECIDED, Step.DUN, Step.CARRY, Step.THRESHOLD, Step.DRAFT, Step.DRAFTED)
+"""Of billing, what only payments, overdue invoices, thresholds and hours of grace lead to: a plain month does none."""
 
 
 class CrashPoint:

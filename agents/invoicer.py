@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
@@ -27,11 +26,10 @@ from pipeline.closing.engines import engine_of
 from pipeline.closing.run_lines import RunLines
 from pipeline.documents.books import Document
 from pipeline.documents.holds import held
-from pipeline.documents.invoicing import Terms
+from pipeline.documents.invoicing import terms_of
 from schemas.customer_state import PeriodClosed
 from schemas.invoice import Invoice
 from schemas.issuer import HoldRules
-from schemas.quantity import ZERO
 from schemas.tick import Tick
 
 
@@ -124,22 +122,6 @@ class Invoicer:
                 held(draft, rules, history.get((draft.customer, draft.currency)), versions.get(draft.customer, ()))
             ]
         ]
-
-
-def terms_of(
-    closed: PeriodClosed, used: Mapping[tuple[str, str], Decimal], interims: Mapping[str, Sequence[Invoice]]
-) -> Terms:
-    """A customer's discounts and credits as of a run; `used` is what earlier documents drew, by (customer, grant).
-
-    `interims` are interim invoices of earlier runs by customer.
-    """
-    grants = [
-        grant.model_copy(
-            update={"used": min(grant.amount + grant.returned, used.get((closed.customer, grant.id), ZERO))}
-        )
-        for grant in closed.grants
-    ]
-    return Terms(discounts=closed.discounts, grants=grants, interims=interims.get(closed.customer, ()))
 
 
 def attach(app: TallyApp, invoicer: Invoicer, periods: LedgerKeeper) -> None:

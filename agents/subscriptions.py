@@ -24,8 +24,10 @@ from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
 from agents.store.billing import BillingStore, StoredState
 from agents.store.documents import DocumentStore
+from agents.store.drafts import DraftStore, OpenStep
 from agents.store.subscription_events import Announced, SubscriptionEventStore
 from agents.topics import CATALOGUE, COMMANDS, INVOICES, OUTCOMES
+from pipeline.closing.drafts import drafted, next_draft_at
 from pipeline.closing.runs import bill, next_due_at
 from pipeline.subscriptions.fold import decide
 from pipeline.subscriptions.subscription_events import announced, next_transition_at, subscription_event, transitions
@@ -54,6 +56,7 @@ class _Fold:
     seen: dict[tuple[str, str], CommandOutcome]
     outcomes: list[CommandOutcome] = field(default_factory=list)
     runs: list[BillingRun] = field(default_factory=list)
+    drafts: list[OpenStep] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
     actions: list[DocumentAction | CreditAction] = field(default_factory=list)
     told: dict[tuple[int, str, int], Announced] = field(default_factory=dict)
@@ -70,11 +73,12 @@ class SubscriptionAgent:
         store: BillingStore,
         actions: DocumentStore,
         events: SubscriptionEventStore,
+        drafts: DraftStore,
         keeper: LedgerKeeper,
         catalogue: CatalogueLog,
         crash: CrashPoint,
     ) -> None:
-        self._actions, self._events = actions, events
+        self._actions, self._events, self._drafts = actions, events, drafts
         self._logs, self._store, self._keeper, self._catalogue = logs, store, keeper, catalogue
         self._crash = crash
 
@@ -159,6 +163,8 @@ class SubscriptionAgent:
             if held.offset >= offset:
                 continue  # stored by an earlier try of this very record
             state, run = bill(held.state, tick)
+            state, steps = drafted(state, tick)
+            fold.drafts += [OpenStep(fold.partition, place, step) for place, step in enumerate(steps)]
             _put(fold, held.state, state, Cause(command="tick", tick=tick.number), offset)
             if run is not None:
                 fold.runs.append(run)
@@ -171,6 +177,7 @@ class SubscriptionAgent:
             self._events.insert(fold.partition, list(fold.told.values()))
         with self._crash.around(Step.RUNS):
             self._store.insert_runs(fold.partition, fold.runs)
+            self._drafts.insert_steps(fold.drafts)
         states = [fold.states[customer] for customer in sorted(fold.touched)]
         with self._crash.around(Step.STATES):
             self._store.insert_states(
@@ -205,9 +212,9 @@ def _put(fold: _Fold, before: CustomerState, after: CustomerState, cause: Cause,
     fold.touched.add(after.customer)
 
 
-def _next_moments(state: CustomerState) -> tuple[datetime | None, datetime | None]:
-    """When a tick bills something next, and when time changes a subscription next."""
-    return next_due_at(state), next_transition_at(state)
+def _next_moments(state: CustomerState) -> tuple[datetime | None, datetime | None, datetime | None]:
+    """When a tick bills something next, when time changes a subscription next, when something is drafted next."""
+    return next_due_at(state), next_transition_at(state), next_draft_at(state)
 
 
 def attach(app: TallyApp, agent: SubscriptionAgent, keeper: LedgerKeeper) -> None:

@@ -74,6 +74,9 @@ class Thresholds:
         # Copies are audited before the run that is asked for, not before it is asked for.
         if await asyncio.to_thread(self._billing.uncovered, tick):
             return
+        # A customer whose partition has not folded the tick is not found yet: the tick is not done with then.
+        clocks = await asyncio.to_thread(self._billing.clocks)
+        folded = all(clocks.get(partition, 0) >= tick.number for partition in partitions)
         wanted = sorted({(entry.name, entry.version) for entry in plans})
         states = await asyncio.to_thread(self._billing.customers_on, wanted, partitions, tick.number)
         states = [state for state in states if self._done.get(state.customer, 0) < tick.number]
@@ -82,7 +85,7 @@ class Thresholds:
         for state in ready:
             await self._look_at(tick, state, catalogue)
             self._done[state.customer] = tick.number
-        if len(ready) == len(states):
+        if folded and len(ready) == len(states):
             self._looked = all_of
 
     async def _look_at(self, tick: Tick, state: CustomerState, catalogue: Catalogue) -> None:

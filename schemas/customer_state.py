@@ -79,6 +79,19 @@ class Repriced(BaseModel):
     plan_version: str
 
 
+class Drafted(BaseModel):
+    """The open draft of a customer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: Instant
+    """When it was due as it was first drafted: its documents keep the id that follows from this."""
+    due: Instant
+    """When the run that bills it is due, as far as is known."""
+    hour: Instant
+    """The full hour under which it was drafted last."""
+
+
 class CustomerState(BaseModel):
     """A function of the customer's commands and ticks below a position of billing.commands."""
 
@@ -104,6 +117,8 @@ class CustomerState(BaseModel):
     """What earlier runs billed on documents that were rejected."""
     repriced: tuple[Repriced, ...] = ()
     """Periods whose price was wrong when they were billed, the newest correction last."""
+    draft: Annotated[Drafted | None, Field(exclude_if=operator.not_)] = None
+    """What was drafted of periods in their grace and is not billed yet."""
     told_at: Instant | None = None
     """Up to where transitions of the subscriptions are announced; None if an earlier version made the state."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -171,6 +172,8 @@ class Invoice(BaseModel):
     """Texts that the law wants: why there is no tax."""
     replaces: str | None = None
     """The number of the voided invoice in whose place this one stands."""
+    replaced_by: Annotated[str | None, Field(exclude_if=partial(operator.is_, None))] = None
+    """Of a draft before the end of grace: the id of the invoice that billed it; empty if in the end nothing was."""
     lines: tuple[InvoiceLine, ...]
     totals: InvoiceTotals
     interim: Annotated[bool, Field(exclude_if=operator.not_)] = False
@@ -218,6 +221,7 @@ class InvoiceEvent(BaseModel):
     source: str = "/tally/invoicing"
     type: Literal[
         "tally.invoice.drafted.v1",
+        "tally.invoice.replaced.v1",
         "tally.invoice.rejected.v1",
         "tally.invoice.finalized.v1",
         "tally.invoice.credited.v1",

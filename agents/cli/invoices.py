@@ -34,16 +34,22 @@ def invoices(
     held: Annotated[bool, typer.Option("--held", help="Only drafts that wait for a person, with the reasons.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List invoices and credit notes in order of their numbers, drafts last."""
+    """List invoices and credit notes in order of their numbers, drafts last.
+
+    A draft in its grace is rated anew at each full hour; its invoice, under a number and an id of its own, replaces it.
+    """
     from agents.cli.exit_codes import OK
     from agents.cli.screen import Screen
     from agents.settings import load
     from agents.store.connection import Connection
+    from agents.store.drafts import DraftStore
     from agents.store.looks import LookStore
 
     connection = Connection(load())
     looks = LookStore(connection)
     rows = [row for row in looks.invoices(customer, status) if row["held"] or not held]
+    drafts = DraftStore(connection).listed(customer) if status in ("", "draft") and not held else []
+    rows += [_as_draft(row) for row in drafts]
     if not rows and customer:
         _known_customer(looks, customer)
     connection.close()
@@ -54,7 +60,7 @@ def invoices(
     columns = ("number", "customer", "period", "status", ">total", ">open", "currency", "issued", "id")
     screen.table("invoices", columns, [
         (row["number"] or "–", row["customer"], f"{row['period_start']:%Y-%m-%d} to {row['period_end']:%Y-%m-%d}",
-         "held" if row["held"] else row["status"], _total(row), _money(row["open_amount"]), row["currency"],
+         "held" if row["held"] else _status(row), _total(row), _money(row["open_amount"]), row["currency"],
          f"{row['issued_at']:%Y-%m-%d %H:%M}", str(row["document_id"])[:8])
         for row in rows
     ])  # fmt: skip
@@ -64,6 +70,16 @@ def invoices(
     if any(row["held"] for row in rows):
         screen.say("Next: tally invoice release ID --reason WHY, or tally invoice reject ID --reason WHY")
     screen.say(_as_of(rows))
+
+
+def _as_draft(row: dict[str, Any]) -> dict[str, Any]:
+    """A draft in its grace as a row of v_invoices, with when its invoice is due to be made."""
+    nothing = {"number": "", "kind": "invoice", "status": "draft", "held": [], "open_amount": 0, "due_at": None}
+    return nothing | row | {"issued_at": row["due"], "grace_until": row["due"], "invoice_tick": row["draft_tick"]}
+
+
+def _status(row: dict[str, Any]) -> str:
+    return f"draft until {row['grace_until']:%m-%d %H:%M}" if "grace_until" in row else str(row["status"])
 
 
 def _total(row: dict[str, Any]) -> str:

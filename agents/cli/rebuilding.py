@@ -148,7 +148,7 @@ def _arrived(present: _Side, again: _Side, ends: Mapping[str, tuple[int, ...]], 
     """Whether everything is read, and as much is computed as there is."""
     if again.stored(ends) < sum(map(sum, ends.values())):
         return False
-    late = ("retractions", "period_usage", "closes", "run_lines", "finalisations", "erasures", "invoices")
+    late = ("retractions", "period_usage", "closes", "run_lines", "finalisations", "erasures", "drafts", "invoices")
     return all(
         again.fingerprints.of(table, bound).rows >= present.fingerprints.of(table, bound).rows for table in late
     ) and again.fingerprints.of("invoices", bound) == present.fingerprints.of("invoices", bound)

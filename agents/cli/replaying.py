@@ -16,7 +16,6 @@ from typing import Any
 from agents.catalogue import CatalogueLog
 from agents.cli.replaying_notes import NoteReplay
 from agents.freezing import Frozen, freeze, usage_of
-from agents.invoicer import terms_of
 from agents.late_usage import looking_back
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
@@ -28,7 +27,7 @@ from pipeline.closing.engines import engine_of
 from pipeline.closing.run_lines import RunLines
 from pipeline.closing.whatif import last_closed, moved, with_candidate
 from pipeline.documents.books import Document, as_entered
-from pipeline.documents.invoicing import Terms
+from pipeline.documents.invoicing import Terms, terms_of
 from schemas.catalogue_entry import Catalogue, MeterEntry, PlanEntry
 from schemas.credit_note import CreditNote
 from schemas.customer_state import BillingRun, PeriodClosed

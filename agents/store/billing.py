@@ -147,10 +147,11 @@ class BillingStore:
         return dict(rows)
 
     def due_customers(self, partition: int, at: datetime) -> tuple[str, ...]:
-        """Customers of a partition for whom a tick at `at` bills something, or who have a subscription that changes."""
+        """Customers of a partition for whom a tick at `at` bills or drafts something, or changes a subscription."""
         rows = self._db.tuples(
             "SELECT customer FROM customers FINAL WHERE k_partition = {partition:UInt16} "
-            "AND (next_due_at <= {at:DateTime64(3, 'UTC')} OR next_change_at <= {at:DateTime64(3, 'UTC')}) "
+            "AND (next_due_at <= {at:DateTime64(3, 'UTC')} OR next_change_at <= {at:DateTime64(3, 'UTC')} "
+            "OR next_draft_at <= {at:DateTime64(3, 'UTC')}) "
             "ORDER BY customer",
             {"partition": partition, "at": at},
         )
@@ -159,19 +160,19 @@ class BillingStore:
     def insert_states(
         self,
         partition: int,
-        states: Sequence[tuple[CustomerState, datetime | None, datetime | None, int]],
+        states: Sequence[tuple[CustomerState, datetime | None, datetime | None, datetime | None, int]],
         at: datetime | None,
     ) -> None:
-        """Stores states as (state, when due next, when it changes next, offset), and what readers see at a time."""
+        """Stores states as (state, when due, changed, drafted next, offset), and what readers see at a time."""
         self._db.insert("subscriptions", SUBSCRIPTION_COLUMNS, [
             (state.customer, s.id, s.plan, s.plan_version, s.status(at), s.time_zone, s.currency, s.starts_at,
              s.ends_at, s.billed_through, offset)
-            for state, _, _, offset in states for s in state.subscriptions
+            for state, *_, offset in states for s in state.subscriptions
         ])  # fmt: skip
-        columns = ("customer", "k_partition", "next_due_at", "next_change_at", "state", "k_offset")
+        columns = ("customer", "k_partition", "next_due_at", "next_change_at", "next_draft_at", "state", "k_offset")
         self._db.insert("customers", columns, [
-            (state.customer, partition, due, change, state.model_dump_json(), offset)
-            for state, due, change, offset in states
+            (state.customer, partition, due, change, draft, state.model_dump_json(), offset)
+            for state, due, change, draft, offset in states
         ])  # fmt: skip
 
     def outcomes(self, requests: Iterable[tuple[str, str]]) -> dict[tuple[str, str], CommandOutcome]:

@@ -61,7 +61,14 @@ class ErasureStore:
             "AND (customer, tick, revision) NOT IN (SELECT customer, tick, revision FROM closes)",
             {"first": first},
         )[0][0]
-        return f"{open_runs} closes before tick {first}" if open_runs else ""
+        if open_runs:
+            return f"{open_runs} closes before tick {first}"
+        drafts = self._db.tuples(
+            "SELECT count() FROM draft_steps FINAL WHERE NOT done AND tick < {first:UInt64} "
+            "AND position(step, '\"run\":') > 0",
+            {"first": first},
+        )[0][0]
+        return f"{drafts} drafts before tick {first}" if drafts else ""
 
     def extent(self, erasure: Erasure) -> Extent:
         """What is there of the subject."""

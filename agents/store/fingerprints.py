@@ -77,6 +77,7 @@ TABLES: Mapping[str, tuple[str, str]] = {
         "document, line, customer, currency, issued_at, first_day, days, net, monthly",
         "document IN (SELECT document_id FROM finalisations WHERE k_offset < {finalisations:UInt64})",
     ),
+    "drafts": ("document_id, tick, customer, replaced, content_sha256, document", BY_TICK),
     "invoices": ("document_id, kind, number, customer, total, content_sha256", BY_TICK),
 }  # fmt: skip
 """Table -> (what a row says, which rows lie below a bound)."""

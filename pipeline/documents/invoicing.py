@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -36,6 +36,22 @@ class Terms:
 
 
 NO_TERMS = Terms()
+
+
+def terms_of(
+    closed: PeriodClosed, used: Mapping[tuple[str, str], Decimal], interims: Mapping[str, Sequence[Invoice]]
+) -> Terms:
+    """A customer's discounts and credits as of a run; `used` is what earlier documents drew, by (customer, grant).
+
+    `interims` are interim invoices of earlier runs by customer.
+    """
+    grants = [
+        grant.model_copy(
+            update={"used": min(grant.amount + grant.returned, used.get((closed.customer, grant.id), ZERO))}
+        )
+        for grant in closed.grants
+    ]
+    return Terms(discounts=closed.discounts, grants=grants, interims=interims.get(closed.customer, ()))
 
 
 def invoice_of(

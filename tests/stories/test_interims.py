@@ -33,6 +33,7 @@ currency = "EUR"
 anchor = "calendar"
 tax_rates = ["vat"]
 thresholds = ["10.00"]
+commitment = { amount = "25.00" }
 rate_cards = [
   { id = "fee", price = { model = "flat", amount = "10.00" } },
   { id = "use", meter = "calls", price = { model = "per_unit", unit_price = "1.00" } },
@@ -66,8 +67,13 @@ async def test_usage_beyond_a_threshold_is_billed_at_a_tick_and_deducted_at_the_
     _, *finals = await deployment.invoices(3)
     assert deployment.rows(asked) == [(True, 1)]
     assert [(each.customer, each.totals.total, each.totals.deducted, each.totals.amount_due) for each in finals] == [
-        ("acme", D("38.40"), D("18.00"), D("20.40")), ("hooli", D("22.80"), D("0"), D("22.80")),
+        ("acme", D("38.40"), D("18.00"), D("20.40")), ("hooli", D("30.00"), D("0"), D("30.00")),
     ]  # fmt: skip
+    # acme's 32.00 are above the commitment of its plan; hooli's fee and usage are 19.00 of 25.00, plus 20 % tax.
+    assert [(each.rated.charge, each.amount) for each in finals[1].lines] == [
+        ("fee", D("10.00")), ("use", D("9.00")), ("commitment", D("6.00")),
+    ]  # fmt: skip
+    assert "minimum 25 of a whole period, reached 19.00" in await tally.said("invoice", str(finals[1].number))
     assert [(each.document, each.net, each.tax) for each in finals[0].deductions] == [
         (interim.id, D("15.00"), D("3.00")),
     ]  # fmt: skip

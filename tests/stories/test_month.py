@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
+from agents.crash_points import Step
 from schemas.invoice import Invoice
+from tests.builders import moment
+from tests.command_line import Tally
 from tests.deployments import Deployment
 from tests.stories import october
 
@@ -15,6 +21,10 @@ async def test_a_month_of_usage_becomes_the_invoices_computed_by_hand(deployment
     deployment.line()
     invoices = await october.play(deployment)
     october.check(invoices)
+    drafts = await drafted(deployment, "replaced", len(october.PLANS))
+    assert {each["data"]["customer"]: each["data"]["replaced_by"] for each in drafts} == {
+        invoice.customer: invoice.id for invoice in invoices
+    }
     assert {invoice.status for invoice in invoices} == {"open"}
     assert {invoice.issued_at for invoice in invoices} == {october.CLOSES}
     graduated = next(line.rated for line in invoices[1].lines if line.rated.charge == "calls")
@@ -25,13 +35,59 @@ async def test_a_month_of_usage_becomes_the_invoices_computed_by_hand(deployment
     ]
     # What consumers read is what is stored: one event per invoice, and the latest document under its id.
     published = await deployment.announced()
-    assert {each["type"] for each in published} == {"tally.invoice.finalized.v1"}
+    published = [each for each in published if each["type"] == "tally.invoice.finalized.v1"]
     by_number = sorted((Invoice.model_validate(each["data"]) for each in published), key=lambda each: each.number or "")
     assert tuple(by_number) == invoices
     latest = {record.key: record.value for record in await deployment.records("billing.invoices-latest")}
     assert {key: Invoice.model_validate_json(value or b"") for key, value in latest.items()} == {
         invoice.id.encode(): invoice for invoice in invoices
     }
+
+
+async def drafted(deployment: Deployment, transition: str, count: int) -> list[dict[str, Any]]:
+    """The events of drafts with a transition, each id once, as soon as so many are stored: they are published then."""
+    sql = f"SELECT count() FROM drafts FINAL WHERE replaced = {int(transition == 'replaced')}"
+    await deployment.until(lambda: deployment.rows(sql)[0][0] >= count, f"{count} drafts are {transition}")
+    events = {each["id"]: each for each in await deployment.announced()}
+    return [each for each in events.values() if each["type"] == f"tally.invoice.{transition}.v1"]
+
+
+async def test_a_period_in_its_grace_is_drafted_hourly_where_it_changed_and_replaced_by_its_invoice(
+    deployment: Deployment, tally: Tally
+) -> None:
+    def told(events: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+        found = [(each["data"]["customer"], each["time"][11:16], each["data"]["totals"]["total"]) for each in events]
+        return sorted(found)
+
+    deployment.worker("ingest")
+    dying = deployment.worker("billing", crash_at=f"{Step.DRAFT}:after:2", instance="billing")
+    await october.begin(deployment)
+    await deployment.publish(october.OF_OCTOBER)
+    await deployment.tick(october.IN_GRACE)
+    assert await deployment.until(lambda: dying.exit_code, "the worker dies among drafts") == -9
+    dying = deployment.worker("billing", crash_at=f"{Step.DRAFTED}:before:1", instance="billing")
+    assert await deployment.until(lambda: dying.exit_code, "the worker dies before it notes them") == -9
+    deployment.worker("billing", instance="billing")
+    first = await drafted(deployment, "drafted", 3)
+    assert told(first) == [("edge", "01:00", "32.01"), ("over", "01:00", "26.60"), ("quiet", "01:00", "20.00")]
+    shown = {row["customer"]: row["status"] for row in await tally.json("invoices")}
+    assert shown == dict.fromkeys(october.PLANS, "draft")
+    assert "draft until 11-01 06:00" in await tally.said("invoices", "--customer", "over")
+    assert "no invoices" in (await tally.said("invoices", "--held")).lower()
+    # Half an hour later nothing is drafted; at the next hour only what late usage changed.
+    await deployment.publish(october.LATE)
+    await deployment.stored()
+    await deployment.tick(moment("2026-11-01 01:30"))
+    await deployment.tick(moment("2026-11-01 02:10"))
+    both = await drafted(deployment, "drafted", 4)
+    assert told(both) == sorted([*told(first), ("over", "02:10", "26.87")])
+    await deployment.tick(october.CLOSES)
+    october.check(await deployment.invoices(3))
+    assert len(await drafted(deployment, "replaced", 3)) == 3
+    assert {row["status"] for row in await tally.json("invoices")} == {"open"}
+    assert len(await drafted(deployment, "drafted", 4)) == 4
+    messages = {(record.key, record.value) for record in await deployment.records("billing.invoices")}
+    assert len(messages) == 3 + 4 + 3 + 3, "each event once, or again with the same bytes"
 
 
 async def test_sealed_totals_hold_every_event_also_where_a_partition_holds_none(deployment: Deployment) -> None:

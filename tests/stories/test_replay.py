@@ -24,18 +24,28 @@ async def test_a_database_rebuilt_from_the_log_has_the_same_bytes(deployment: De
     await deployment.tick(moment("2026-11-01 07:00"))
     await deployment.stored()
     await _sealed(deployment)
+    drafts = await _drafts(deployment)
     for worker in workers:
         assert worker.stop() == 0
     rebuilt.line()
     october.check(await rebuilt.invoices(len(october.PLANS)))
     await rebuilt.stored()
     await _sealed(rebuilt)
+    assert await _drafts(rebuilt) == drafts
     for what, sql in SAME_IN_BOTH.items():
         original = deployment.rows(sql)
         assert original, what
         assert rebuilt.rows(sql) == original, what
     await _published_once(rebuilt, INVOICES)
     await _published_once(rebuilt, "billing.periods")
+
+
+async def _drafts(deployment: Deployment) -> list[tuple[Any, ...]]:
+    """Every form of the drafts of the month's grace, as soon as all of them are replaced by their invoices."""
+    sql = "SELECT document_id, tick, replaced, document FROM drafts FINAL ORDER BY document_id, tick, replaced"
+    gone = len(october.PLANS)
+    await deployment.until(lambda: sum(row[2] for row in deployment.rows(sql)) == gone, "the drafts are replaced")
+    return deployment.rows(sql)
 
 
 async def _sealed(deployment: Deployment) -> None:
@@ -49,7 +59,7 @@ async def _published_once(deployment: Deployment, topic: str) -> None:
     """A rebuild may publish again, but only bytes that are there already."""
     records: Sequence[Any] = await deployment.records(topic)
     distinct = {(record.key, record.value) for record in records}
-    assert len(distinct) == len(october.PLANS) * (2 if topic == INVOICES else 1), topic  # also each subscription
+    assert len(distinct) == len(october.PLANS) * (4 if topic == INVOICES else 1), topic  # also drafts, subscriptions
 
 
 async def test_a_rebuild_beside_running_workers_publishes_nothing_and_a_backup_catches_up(
@@ -65,6 +75,7 @@ async def test_a_rebuild_beside_running_workers_publishes_nothing_and_a_backup_c
     await deployment.tick(october.CLOSES)
     october.check(await deployment.invoices(len(october.PLANS)))
     await deployment.stored()
+    await _drafts(deployment)
     before = await _ends(deployment)
     found = await answer(deployment, "rebuild", "--into", f"{deployment.settings.database}_again", "--drop")
     assert found["equal"]
