@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -29,6 +30,9 @@ from schemas.tick import Tick
 
 log = logging.getLogger(__name__)
 
+TOGETHER_S = 30.0
+"""How long runs of a tick wait for those of the other partitions held here: gate and usage are read once for all."""
+
 
 class PeriodCloser:
     """Closes the open runs of the partitions of billing.commands that this worker holds."""
@@ -44,17 +48,29 @@ class PeriodCloser:
         self._crash = crash
         self._logs, self._store, self._reconciliation, self._catalogue = logs, store, reconciliation, catalogue
         self.waiting_for = ""
+        self._since: dict[int, float] = {}
 
     async def look(self, partitions: Sequence[int]) -> int:
         """Closes every run whose vector is covered, in order of ticks; how many that were."""
         closed = 0
+        clocks = await asyncio.to_thread(self._store.clocks)  # before the runs: what they had folded by then is there
         runs = await asyncio.to_thread(self._store.open_runs, partitions)
         for (tick, revision), group in groupby(runs, key=lambda run: (run.tick, run.revision)):
             self.waiting_for = await asyncio.to_thread(self._store.missing, tick)
+            behind = [partition for partition in partitions if clocks.get(partition, 0) < tick.number]
+            self.waiting_for = self.waiting_for or self._being_folded(tick, behind)
             if self.waiting_for:
                 break
             closed += await self._close(tick, revision, tuple(group))
         return closed
+
+    def _being_folded(self, tick: Tick, behind: Sequence[int]) -> str:
+        """What of a tick will be due in a moment, in words; empty if nothing, or if it was waited for long enough."""
+        since = self._since.setdefault(tick.number, time.monotonic())
+        if behind and time.monotonic() - since < TOGETHER_S:
+            return f"{COMMANDS}/{behind[0]} is about to fold tick {tick.number}"
+        self._since = {number: at for number, at in self._since.items() if number > tick.number}
+        return ""
 
     async def _close(self, tick: Tick, revision: int, runs: Sequence[BillingRun]) -> int:
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))

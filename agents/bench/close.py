@@ -1,7 +1,8 @@
 """A month of many customers from its tick to published invoices, the replay of it, and a year of closes.
 
-Events are made where they are stored, with the ledger and the audit of them, as ticks by the minute leave them at a
-month's end; what is measured begins with the tick that closes the month, and nothing is told it before.
+Events are made where they are stored, with the ledger, the audit of them and the totals of whole days, as ticks by the
+minute leave them at a month's end; what is measured begins with the tick that closes the month, and nothing is told it
+before.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from agents.bench.catalogue import PLAN, apply
 from agents.bench.figures import Figures
 from agents.bench.processes import cpu_s
 from agents.bench.site import BenchFailed, Deployment, Say, Site
-from agents.bench.usage import CUSTOMERS, FILL, MONTH
+from agents.bench.usage import CUSTOMERS, FILL, MONTH, PANES
 from agents.catalogue import CatalogueLog
 from agents.commands import outcomes, send
 from agents.store.audits import AuditStore
 from agents.store.customers import SimulationStore
+from agents.store.day_totals import DayTotalsStore
 from agents.topics import COMMANDS, TICKS
 from schemas.command import Subscribe
 from schemas.engine import ENGINE
@@ -80,7 +82,19 @@ async def _begin(deployed: Deployment, customers: int, events: int) -> tuple[int
     await _folded(deployed, 1)
     await _subscribe(deployed, customers)
     await asyncio.to_thread(_fill, deployed, customers, events)
-    return tuple(events // 8 + (partition < events % 8) for partition in range(8))
+    ends = tuple(events // 8 + (partition < events % 8) for partition in range(8))
+    await _seal(deployed, ends)
+    return ends
+
+
+async def _seal(deployed: Deployment, ends: tuple[int, ...]) -> None:
+    """Whole days are computed an hour after their end: the last of the month long before its grace is over."""
+    entries = list((await CatalogueLog(deployed.logs).newest()).meters.values())
+    sealed = Tick(number=1, time=MONTH.end + timedelta(hours=1), clock="test", vector=Vector(ends={USAGE: ends}))
+    days = DayTotalsStore(deployed.db)
+    await asyncio.to_thread(days.summarise, list(ends))
+    for day in await asyncio.to_thread(days.days):
+        await asyncio.to_thread(days.seal, entries, day, sealed)
 
 
 async def _subscribe(deployed: Deployment, customers: int) -> None:
@@ -108,7 +122,7 @@ def _fill(deployed: Deployment, customers: int, events: int) -> None:
         })  # fmt: skip
     deployed.db.insert("ledger", ("topic", "k_partition", "next_offset", "first_offset", "events", "corrections",
                                   "dead_letters", "controls", "panes", "last_hash", "appended_at"), [
-        (USAGE, partition, end, 0, end, 0, 0, 0, [], 0, MONTH.end)
+        (USAGE, partition, end, 0, end, 0, 0, 0, list(PANES), 0, MONTH.end)
         for partition in range(8) if (end := events // 8 + (partition < events % 8))
     ])  # fmt: skip
     deployed.db.execute("OPTIMIZE TABLE events FINAL")
