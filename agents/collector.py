@@ -108,7 +108,8 @@ class Collector:
         newest = await asyncio.to_thread(self._billing.newest_tick)
         if newest is not None:
             await self._step(newest[0])
-        await self._send(self._requests, "payment_requests", Step.REQUEST)
+        for table in ("payment_requests", "refund_requests"):
+            await self._send(self._requests, table, Step.REQUEST)
         await self._send(self._notices, "notices", Step.NOTIFY)
         await self._carry()
 

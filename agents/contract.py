@@ -37,6 +37,7 @@ MESSAGES: Mapping[str, tuple[str, str]] = {
     "invoice": ("billing.invoices-latest", "schemas.invoice:Invoice"),
     "credit-note": ("billing.invoices-latest", "schemas.credit_note:CreditNote"),
     "payment-request": ("billing.payment-requests", "schemas.payment:PaymentRequest"),
+    "refund-request": ("billing.payment-requests", "schemas.payment:RefundRequest"),
     "alert": ("billing.alerts", "schemas.alert:Alert"),
     "reservation": ("billing.reservations", "schemas.reservation:RESERVATION_RECORD"),
 }

@@ -115,8 +115,8 @@ class Finaliser:
         unknown = [
             action for action in waiting if action.document_id not in known and action.tick <= complete and is_entered
         ]
-        money = [action.model_copy(update={"unknown": True}) for action in unknown if action.result is not None]
-        unknown = [action for action in unknown if action.result is None]
+        money = [action.model_copy(update={"unknown": True}) for action in unknown if _is_about_money(action)]
+        unknown = [action for action in unknown if not _is_about_money(action)]
         if unknown:
             refused = [_outcome(action, Entered(refusal=f"document: no {action.document_id}")) for action in unknown]
             with self._crash.around(Step.DECIDED):
@@ -229,9 +229,8 @@ class Finaliser:
                 *(transaction for _, found in entered for transaction in found.transactions),
             ])  # fmt: skip
             await asyncio.to_thread(self._money.insert_revenue, await self._revenue(changes))
-            await asyncio.to_thread(self._money.insert_requests, [
-                change.request for change in changes if change.request is not None
-            ])  # fmt: skip
+            asked = [*(change.request for change in changes), *(found.request for _, found in entered)]
+            await asyncio.to_thread(self._money.insert_requests, [each for each in asked if each is not None])
             await asyncio.to_thread(self._money.insert_effects, [effects_of(change) for change in changes])
             await asyncio.to_thread(self._credits.insert, [
                 (offset, [*found.entries, *(entry for change in found.changes for entry in change.entries)])
@@ -269,6 +268,11 @@ class Finaliser:
             for outcome in outcomes
         ]
         await self._logs.all_stored(sent)
+
+
+def _is_about_money(action: DocumentAction) -> bool:
+    """Whether it may be about money that came for a document that there is not: then the books keep it apart."""
+    return action.result is not None or (action.action == "refund" and action.payment is not None)
 
 
 def _outcome(action: DocumentAction, found: Entered) -> CommandOutcome:

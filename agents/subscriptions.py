@@ -245,6 +245,7 @@ def _action(command: ActOnDocument, state: CustomerState, fold: _Fold, clock: Ti
         partition=fold.partition,
         offset=offset,
         amount=command.amount,
+        payment=command.payment,
         result=command.result,
         until=command.until,
         buyer=buyer_of(state.record, command.customer),

@@ -290,7 +290,9 @@ class ActOnDocument(_Command):
     action: ActionKind
     document_id: Name
     amount: Annotated[Amount | None, Field(gt=0)] = None
-    """Of a payment that came without a service's result."""
+    """Of a payment that came without a service's result; of `refund` what is sent back."""
+    payment: Annotated[str | None, Field(max_length=200)] = None
+    """Of `refund`: the id of the result whose money is meant; any that was paid for the document if left out."""
     result: PaymentResult | None = None
     """Of a payment: what a payment service says."""
     until: AwareDatetime | None = None

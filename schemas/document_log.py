@@ -18,8 +18,9 @@ from schemas.quantity import NonNegative
 from schemas.wallet import CreditOrder, RechargeRule, Revoking
 
 ActionKind = Literal[
-    "release", "reject", "void", "reissue", "uncollectible", "past_due", "payment", "collect", "give_up", "hold"
-]
+    "release", "reject", "void", "reissue", "uncollectible", "past_due", "payment", "collect", "give_up", "hold",
+    "refund",
+]  # fmt: skip
 
 
 class Finalisation(BaseModel):
@@ -51,7 +52,9 @@ class DocumentAction(BaseModel):
     partition: int
     offset: int
     amount: NonNegative | None = None
-    """Of a payment that came without a service's result."""
+    """Of a payment that came without a service's result; of `refund` what is sent back."""
+    payment: str | None = None
+    """Of `refund`: the id of the result whose money is meant."""
     result: PaymentResult | None = None
     """What a payment service said."""
     attempt: int | None = None

@@ -127,7 +127,7 @@ class Balance(BaseModel):
     overpaid: Amount = ZERO
     """What was paid beyond; the customer's balance keeps it."""
     refunded: Amount = ZERO
-    """What was sent back of the customer's balance because of it."""
+    """What of the customer's balance was sent back because of it, or is on its way."""
     open: Amount = ZERO
 
 
@@ -230,6 +230,8 @@ class InvoiceEvent(BaseModel):
         "tally.invoice.payment_failed.v1",
         "tally.invoice.payment_action_required.v1",
         "tally.invoice.payment_refunded.v1",
+        "tally.invoice.refund_requested.v1",
+        "tally.invoice.refund_failed.v1",
         "tally.invoice.payment_disputed.v1",
         "tally.invoice.dispute_won.v1",
         "tally.invoice.dispute_lost.v1",

@@ -1,7 +1,7 @@
 """What Tally asks of a payment service, and what comes back: records of billing.payment-requests and of commands.
 
 Any payment service can be attached: it consumes requests, and answers with results for the customer's commands. A
-request has one key for ever; a service that has seen the key must not charge again.
+request has one key for ever; a service that has seen the key must not charge, or send back, again.
 """
 
 from __future__ import annotations
@@ -38,6 +38,34 @@ class PaymentRequest(BaseModel):
     at: Instant
 
 
+class RefundRequest(BaseModel):
+    """Send an amount back. The same refund has the same key, however often it is asked for.
+
+    It has no `attempt` and no `amount`: a service that knows payment requests only stops at it, and does not charge.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    kind: Literal["refund"] = "refund"
+    key: str
+    document: str
+    """The invoice, or the id that money without an invoice came with."""
+    number: str = ""
+    """Of the invoice."""
+    customer: str
+    payment: str | None = None
+    """The id of the result whose money is meant; None for any that was paid for the document."""
+    requests: tuple[str, ...] = ()
+    """Keys of the payment requests of the document that succeeded, the latest first; none if all of it came unasked."""
+    refund_amount: Positive
+    currency: str
+    reason: str
+    tick: int
+    """Number of the tick under which it was asked for."""
+    at: Instant
+
+
 class PaymentResult(BaseModel):
     """What became of a payment, a refund or a dispute. `id` is the service's own and makes a repetition known."""
 
@@ -49,6 +77,8 @@ class PaymentResult(BaseModel):
     """Id of the invoice; None for money that came without saying what for."""
     attempt: Annotated[int, Field(ge=1)] | None = None
     """Of the request it answers; None for money that was not asked for, such as a bank transfer."""
+    refund: Annotated[str | None, Field(max_length=200)] = None
+    """The key of the refund request that it answers: it was sent back, or could not be (`failed`)."""
     amount: Positive | None = None
     """None where no money moved: failed, requires_action."""
     currency: str
@@ -63,12 +93,21 @@ class PaymentResult(BaseModel):
             raise ValueError(f"amount: {'is missing' if moves else 'must be left out'}: outcome {self.outcome}")
         if self.outcome.startswith("dispute") != (self.dispute is not None):
             raise ValueError("dispute: the id of the dispute goes with dispute_opened, dispute_won and dispute_lost")
+        if self.refund is not None and (self.outcome not in ("refunded", "failed") or self.attempt is not None):
+            raise ValueError(
+                "refund: the key of a refund request goes with refunded and failed, and without an attempt"
+            )
         return self
 
 
 def request_key(document: str, attempt: int) -> str:
     """The idempotency key of an attempt, derived from what it stands for."""
     return str(derived_id("payment request", document, attempt))
+
+
+def refund_key(customer: str, document: str, payment: str, number: int) -> str:
+    """The idempotency key of a refund: the how-manieth of a document, or of money that has none."""
+    return str(derived_id("refund request", customer, document, payment, number))
 
 
 def moved(result: PaymentResult) -> Decimal:

@@ -36,6 +36,44 @@ class Dispute(BaseModel):
     state: Literal["opened", "won", "lost"]
 
 
+class Refund(BaseModel):
+    """Money that was asked to be sent back. While it is `requested` its amount is not free for anything else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    amount: Amount
+    requested_at: Instant
+    payment: str = ""
+    """The id of the result whose money is meant; empty for any."""
+    state: Literal["requested", "refunded", "failed"] = "requested"
+    aside: Amount = ZERO
+    """What of it was set aside: it is in `due_back`. The rest counts as paid until it is gone."""
+    from_balance: Amount = ZERO
+    """What of that came from the customer's balance, and goes back there if the refund fails."""
+    owed_again: Amount = ZERO
+    """What of it counted as paid, and is owed again since it was sent back."""
+    detail: str = ""
+
+
+class Apart(BaseModel):
+    """Money that came and that no document takes: `unapplied`, until somebody sends it back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    payment: str
+    """The id of the result that told of it."""
+    currency: str
+    amount: Amount
+    """What of it was not sent back."""
+    refunds: tuple[Refund, ...] = ()
+
+    @property
+    def free(self) -> Decimal:
+        """What no refund that is on its way will take."""
+        return self.amount - sum((each.amount for each in self.refunds if each.state == "requested"), ZERO)
+
+
 class Receivable(BaseModel):
     """What one final invoice still brings: a function of the customer's commands and ticks.
 
@@ -60,7 +98,13 @@ class Receivable(BaseModel):
     """Money that credit notes took from it; it counted as paid before."""
     written_off: Amount = ZERO
     returnable: Amount = ZERO
-    """What the customer's balance holds because of it: overpaid, or set free by credit notes."""
+    """What the customer's balance holds because of it: overpaid, or set free by credit notes that keep it."""
+    due_back: Amount = ZERO
+    """What is to be sent back and no invoice may use: by credit notes that refund, or asked for and on its way."""
+    refunds: tuple[Refund, ...] = ()
+    """What was asked to be sent back."""
+    apart: tuple[Apart, ...] = ()
+    """Money that came for it in other currencies."""
     early_refunds: Amount = ZERO
     """Refunds that were told before the payment that they send back."""
     disputes: tuple[Dispute, ...] = ()
@@ -78,6 +122,16 @@ class Receivable(BaseModel):
     def open(self) -> Decimal:
         """What is still to be paid."""
         return self.owed - self.credited - self.paid - self.written_off
+
+    @property
+    def rests(self) -> bool:
+        """Whether money for it was sent back because we asked for that: nobody is asked for it again by itself."""
+        return any(refund.owed_again for refund in self.refunds)
+
+    @property
+    def held_back(self) -> Decimal:
+        """Of what was paid, what open disputes hold back."""
+        return sum((dispute.amount for dispute in self.disputes if dispute.state == "opened"), ZERO)
 
     @property
     def awaits_outcome(self) -> bool:

@@ -18,14 +18,18 @@ Invoice = Annotated[str, typer.Argument(help="The number of the invoice, or the 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     from agents.cli.frame import MONEY
+    from agents.cli.refunds import refund
 
     group = typer.Typer(
-        help="Payments past the payment service, and collecting by hand.",
+        help="Payments past the payment service, collecting by hand, and sending back.",
         epilog='Example: tally payment record INV-000001 145.20 --reference "bank 77" --reason "transfer"',
         no_args_is_help=True,
     )
     group.command("record", epilog='Example: tally payment record INV-000001 145.20 --reason "transfer"')(record)
     group.command("retry", epilog='Example: tally payment retry INV-000001 --reason "new card"')(retry)
+    group.command("refund", epilog='Example: tally payment refund INV-000001 45.20 --reason "paid twice" --dry-run')(
+        refund
+    )
     group.command("hold", epilog='Example: tally payment hold INV-000001 2027-03-01 --reason "promised"')(hold)
     app.add_typer(group, name="payment", rich_help_panel=MONEY)
 
@@ -43,7 +47,7 @@ def record(
     as_json: AsJson = False,
 ) -> None:
     """Record money that came without a request, such as a bank transfer; what is more is kept for the next invoice."""
-    paid = _amount(amount)
+    paid = positive_amount(amount)
     _hand_in(
         invoice, "payment", f"{amount} recorded for {{name}}", reason, actor, request_id,
         None if no_wait else timeout, as_json, paid=paid, reference=reference, currency=currency,
@@ -77,7 +81,8 @@ def hold(
              None if no_wait else timeout, as_json, until=at)  # fmt: skip
 
 
-def _amount(text: str) -> Decimal:
+def positive_amount(text: str) -> Decimal:
+    """An amount that a person gave. Raises BadParameter for what is none, or not greater than 0."""
     from schemas.quantity import not_negative
 
     try:

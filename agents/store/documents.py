@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from agents.store.connection import Connection, query_text
 from agents.store.credits import CreditStore
 from pipeline.collection.dunning import next_step_at
+from pipeline.collection.strays import Strays, strays_of
 from pipeline.documents.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
 from pipeline.documents.document_events import Written, written
 from pipeline.documents.run_notes import BilledLine, credited
@@ -231,7 +232,20 @@ class DocumentStore:
             self._requests(requests, first),
             self._receivables(sorted(documents)),
             CreditStore(self._db).wallets(customers, first),
+            self._strays(records),
         )
+
+    def _strays(self, records: Sequence[tuple[int, LogRecord]]) -> Strays:
+        """Money without a document below the first of some records, of the customers that they tell of such money."""
+        customers = {each.customer for _, each in records if isinstance(each, DocumentAction) and each.unknown}
+        if not customers:
+            return Strays()
+        rows = self._db.tuples(
+            "SELECT record FROM document_log FINAL WHERE k_offset < {below:UInt64} "
+            "AND customer IN {customers:Array(String)} AND JSONExtractBool(record, 'unknown') ORDER BY k_offset",
+            {"below": records[0][0], "customers": sorted(customers)},
+        )
+        return strays_of(DocumentAction.model_validate_json(row[0]) for row in rows)
 
     def _receivables(self, document_ids: Sequence[str]) -> dict[str, Receivable]:
         rows = self._db.tuples(

@@ -10,7 +10,7 @@ from typing import Literal
 from agents.store.connection import Connection, query_text
 from pipeline.collection.collection_effects import Effects
 from pipeline.collection.dunning import next_step_at
-from schemas.payment import PaymentRequest
+from schemas.payment import PaymentRequest, RefundRequest
 from schemas.posting import Transaction
 from schemas.receivable import Receivable
 from schemas.revenue import RevenueLine
@@ -63,11 +63,14 @@ class MoneyStore:
             tuple(getattr(line, name) for name in REVENUE_COLUMNS) for line in lines
         ])  # fmt: skip
 
-    def insert_requests(self, requests: Sequence[PaymentRequest]) -> None:
+    def insert_requests(self, requests: Sequence[PaymentRequest | RefundRequest]) -> None:
         """Stores what is asked of a payment service, under its key."""
         self._db.insert("payment_requests", REQUEST_COLUMNS, [
             (each.key, each.document, each.attempt, each.customer, each.tick, each.model_dump_json())
-            for each in requests
+            for each in requests if isinstance(each, PaymentRequest)
+        ])  # fmt: skip
+        self._db.insert("refund_requests", ("key", "customer", "record"), [
+            (each.key, each.customer, each.model_dump_json()) for each in requests if isinstance(each, RefundRequest)
         ])  # fmt: skip
 
     def insert_effects(self, effects: Sequence[Effects]) -> None:
@@ -86,7 +89,7 @@ class MoneyStore:
         found = []
         for customer, status, record, due_at, step_at in rows:
             held = Receivable.model_validate_json(record)
-            if status == "open" and held.open > 0 and due_at <= at and not _is_asked_first(held):
+            if status == "open" and held.open > 0 and due_at <= at and not (held.rests or _is_asked_first(held)):
                 found.append(DueStep("past_due", customer, held, due_at))
             if step_at is not None and step_at <= at and next_step_at(held) is not None and held.policy is not None:
                 again = len(held.attempts) < len(held.policy.days)

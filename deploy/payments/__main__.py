@@ -17,7 +17,7 @@ REQUESTS, COMMANDS = "billing.payment-requests", "billing.commands"
 
 
 class PaymentService:
-    """Charges each key once, as long as it remembers it, and reports what became of it."""
+    """Charges or sends back each key once, as long as it remembers it, and reports what became of it."""
 
     def __init__(self, kafka: str, prefix: str, behaviour: Behaviour) -> None:
         self._kafka, self._prefix, self._behaviour = kafka, prefix, behaviour
@@ -53,7 +53,9 @@ class PaymentService:
             return
         self._known.add(request["key"])
         self._count += 1
-        for number, answer in enumerate(self._behaviour.answers(request)):
+        is_refund = request.get("kind") == "refund"
+        answers = self._behaviour.sends_back(request) if is_refund else self._behaviour.answers(request)
+        for number, answer in enumerate(answers):
             await self._answer(request, answer, number, producer)
         await self._release(producer, everything=False)
 

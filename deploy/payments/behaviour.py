@@ -50,6 +50,21 @@ class Behaviour:
             if name == "twice":
                 yield answer
 
+    def sends_back(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """What is answered to a request to send money back: a service that declines payments declines these too."""
+        name = self._random.choice(BEHAVIOURS[:-1]) if self._name == "mixed" else self._name
+        if name == "silence":
+            return
+        if name == "decline":
+            yield Answer(_sent_back(request, "failed", detail="the card is closed"))
+            return
+        amount = request["refund_amount"]
+        answer = Answer(_sent_back(request, "refunded", _half(amount) if name == "partly" else amount),
+                        after=3 if name == "reordered" else 0)  # fmt: skip
+        yield answer
+        if name == "twice":
+            yield answer
+
 
 def _half(amount: str) -> str:
     """About a half, at the same scale: amounts are texts of decimals."""
@@ -65,6 +80,18 @@ def _result(request: dict[str, Any], outcome: str, amount: str | None = None, *,
         "outcome": outcome,
         "document": request["document"],
         "attempt": request["attempt"],
+        "amount": amount,
+        "currency": request["currency"],
+        "detail": detail,
+    }
+
+
+def _sent_back(request: dict[str, Any], outcome: str, amount: str | None = None, *, detail: str = "") -> dict[str, Any]:
+    return {
+        "id": f"{outcome}-{request['key']}",
+        "outcome": outcome,
+        "document": request["document"],
+        "refund": request["key"],
         "amount": amount,
         "currency": request["currency"],
         "detail": detail,

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from pipeline.collection.booking import Booking
 from pipeline.collection.dunning import Now, next_step_at, retry, step
-from pipeline.collection.receivables import Booking, settle, write_off
+from pipeline.collection.receivables import settle, write_off
+from pipeline.collection.refunds import ask, ask_apart, asked_by
 from schemas.document_log import DocumentAction
 from schemas.invoice import Invoice, Status
-from schemas.payment import Outcome, PaymentRequest, PaymentResult
+from schemas.payment import Outcome, PaymentRequest, PaymentResult, RefundRequest
 from schemas.posting import Transaction
 from schemas.receivable import Receivable
 
-COLLECTS = ("payment", "collect", "give_up", "hold", "uncollectible")
+COLLECTS = ("payment", "collect", "give_up", "hold", "uncollectible", "refund")
 """Actions that change what an invoice brings."""
 
 _ANNOUNCED: dict[Outcome, str] = {
@@ -34,7 +36,7 @@ class Moved:
     receivable: Receivable
     announced: str
     transactions: tuple[Transaction, ...] = ()
-    request: PaymentRequest | None = None
+    request: PaymentRequest | RefundRequest | None = None
 
 
 def collect(held: Receivable, action: DocumentAction, balance: Decimal) -> Moved:
@@ -44,6 +46,8 @@ def collect(held: Receivable, action: DocumentAction, balance: Decimal) -> Moved
         return _settled(held, result_of(held, action), Booking(action.customer, action.time, balance))
     if action.action == "collect":
         return _attempted(held, action, now)
+    if action.action == "refund":
+        return _refund_asked(held, action, balance)
     if action.action == "hold":
         return Moved(held.model_copy(update={"held_until": action.until}), "collection_held")
     return _given_up(held, action, now)
@@ -69,7 +73,21 @@ def _settled(held: Receivable, result: PaymentResult, booking: Booking) -> Moved
     booked = settle(held, result, booking)
     if booked.receivable == held:
         raise ValueError(f"result: {booked.note}")
-    return Moved(booked.receivable, _ANNOUNCED[result.outcome], booked.transactions)
+    announced = "refund_failed" if result.refund and result.outcome == "failed" else _ANNOUNCED[result.outcome]
+    return Moved(booked.receivable, announced, booked.transactions)
+
+
+def _refund_asked(held: Receivable, action: DocumentAction, balance: Decimal) -> Moved:
+    """Money that came for the invoice, or in another currency with it, is asked to be sent back."""
+    asked = asked_by(action)
+    apart = next((each for each in held.apart if each.payment == asked.payment), None)
+    if apart is None:
+        after, request = ask(held, asked, balance)
+    else:
+        bound, request = ask_apart(apart, asked)
+        request = request.model_copy(update={"number": held.number})
+        after = held.model_copy(update={"apart": tuple(bound if each is apart else each for each in held.apart)})
+    return Moved(after, "refund_requested", (), request)
 
 
 def _attempted(held: Receivable, action: DocumentAction, now: Now) -> Moved:
@@ -98,12 +116,13 @@ def _given_up(held: Receivable, action: DocumentAction, now: Now) -> Moved:
 
 
 def standing(invoice: Invoice, before: Receivable, after: Receivable) -> Invoice:
-    """The invoice as it stands with its receivable."""
+    """The invoice as it stands with its receivable. What a refund had taken from the balance comes back if it fails."""
     returned = after.returnable - before.returnable
+    came = returned if returned > 0 and after.refunds == before.refunds else returned - returned
     balance = invoice.balance.model_copy(update={
         "paid": after.paid + after.set_free,
-        "overpaid": invoice.balance.overpaid + max(returned, returned - returned),
-        "refunded": invoice.balance.refunded - min(returned, returned - returned),
+        "overpaid": invoice.balance.overpaid + came,
+        "refunded": invoice.balance.refunded + came - returned,
         "open": after.open + after.written_off,
     })  # fmt: skip
     return invoice.model_copy(update={"balance": balance, "status": _status(invoice, after)})

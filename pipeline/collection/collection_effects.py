@@ -16,16 +16,18 @@ from schemas.invoice import Invoice
 
 ACTOR = "tally/collector"
 
-_TOLD: dict[str, str] = {
+TOLD: dict[str, str] = {
     "payment_failed": "A payment of {number} over {open} {currency} failed",
     "payment_action_required": "A payment of {number} over {open} {currency} needs the customer",
     "payment_refunded": "Money that was paid for {number} was sent back",
+    "refund_failed": "Money that was to be sent back of {number} could not be",
     "payment_disputed": "A payment of {number} is disputed",
     "past_due": "{number} over {open} {currency} is past due",
     "uncollectible": "{number} is given up; {open} {currency} was not paid",
     "given_up": "Collecting {number} has ended without success; {open} {currency} is open",
     "paid": "{number} over {due} {currency} is paid",
 }
+"""What a customer is told of, by transition, and the sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def effects_of(change: Change) -> Effects:
     if not isinstance(change.document, Invoice) or change.receivable is None:
         return Effects()
     invoice = change.document
-    notices = tuple(_notice(change, invoice, kind) for kind in change.transitions if kind in _TOLD)
+    notices = tuple(_notice(change, invoice, kind) for kind in change.transitions if kind in TOLD)
     return Effects(notices, tuple(_commands(change, invoice)))
 
 
@@ -55,7 +57,7 @@ def _notice(change: Change, invoice: Invoice, kind: str) -> Alert:
         kind=kind,
         customer=invoice.customer,
         at=change.at,
-        text=_TOLD[kind].format(**words),
+        text=TOLD[kind].format(**words),
         evidence={
             "document": invoice.id,
             "number": str(invoice.number),

@@ -2,7 +2,7 @@
 
 The first attempt is at the first day of the policy after the due date. An attempt whose outcome is unknown is never
 followed by another: the invoice waits, and a person is told. A hold (dunning paused, a payment promised) puts off what
-would fall into it; it skips nothing.
+would fall into it; it skips nothing. What was sent back because we asked is owed again, and asked for only by hand.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pipeline.collection.receivables import Booking, write_off
+from pipeline.collection.booking import Booking
+from pipeline.collection.receivables import write_off
 from schemas.payment import PaymentRequest, request_key
 from schemas.posting import Transaction
 from schemas.receivable import Attempt, Receivable
@@ -46,7 +47,9 @@ class Now:
 def next_step_at(held: Receivable) -> datetime | None:
     """The earliest time of a tick that does something; None if nothing will."""
     policy = held.policy
-    if policy is None or held.state != "open" or held.open <= 0 or held.awaits_outcome or held.given_up:
+    if policy is None or held.state != "open" or held.open <= 0:
+        return None
+    if held.awaits_outcome or held.given_up or held.rests:
         return None
     made, days = len(held.attempts), policy.days
     if made < len(days):

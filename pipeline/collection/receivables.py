@@ -15,35 +15,15 @@ What is refunded or lost beyond what came is unapplied, until the payment comes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 
+from pipeline.collection.booking import Booked, Booking, booked, restated, transaction
+from pipeline.collection.refunds import apart_from, refund_failed, sent_back
 from schemas.credit_note import Settled
-from schemas.identity import derived_id
 from schemas.payment import PaymentResult, moved
-from schemas.posting import Book, Cause, Posting, Transaction
+from schemas.posting import Book, Cause, Transaction
 from schemas.quantity import ZERO
 from schemas.receivable import Attempt, Dispute, Receivable
-
-
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """A receivable after a result, and what was booked; `note` says what a person should know."""
-
-    receivable: Receivable
-    transactions: tuple[Transaction, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """For whom and when something is booked."""
-
-    customer: str
-    at: datetime
-    balance: Decimal | None = None
-    """What the customer's balance holds; None for as much as is needed."""
 
 
 def settle(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
@@ -56,11 +36,13 @@ def settle(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
     seen = held.model_copy(update={"results": (*held.results, result.id)})
     if result.currency != held.currency:
         why = f"{held.number} is in {held.currency}, the money came in {result.currency}"
-        return Booked(seen, unapplied(result, booking, why), why)
+        return Booked(apart_from(seen, result), unapplied(result, booking, why), why)
+    if result.refund is not None and result.outcome == "failed":
+        return refund_failed(seen, result)
     if result.outcome == "succeeded":
         return _succeeded(seen, result, booking)
     if result.outcome == "refunded":
-        return _refunded(seen, result, booking)
+        return sent_back(seen, result, booking)
     if result.outcome in ("dispute_opened", "dispute_won", "dispute_lost"):
         return _disputed(seen, result, booking)
     return _not_paid(seen, result)
@@ -75,7 +57,7 @@ def unapplied(result: PaymentResult, booking: Booking, why: str) -> tuple[Transa
     cause: Cause = "paid" if result.outcome == "succeeded" else "refunded"
     if result.outcome in ("dispute_opened", "dispute_won", "dispute_lost"):
         cause = result.outcome
-    return (_booked(result, booking, cause, {"cash": signed, "unapplied": -signed}, why),)
+    return (booked(result, booking, cause, {"cash": signed, "unapplied": -signed}, why),)
 
 
 def _succeeded(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
@@ -96,29 +78,7 @@ def _succeeded(held: Receivable, result: PaymentResult, booking: Booking) -> Boo
         "cash": amount, "unapplied": -sent_back, "receivable": -applied, "bad_debt": -recovered,
         "customer_balance": -rest,
     }  # fmt: skip
-    return Booked(restated(paid), (_booked(result, booking, "paid", postings, note),), note)
-
-
-def _refunded(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
-    amount = moved(result)
-    there = held.returnable if booking.balance is None else min(held.returnable, max(ZERO, booking.balance))
-    set_free = min(amount, there)
-    again = min(amount - set_free, held.paid - _held_back(held))
-    rest = amount - set_free - again
-    after = held.model_copy(update={
-        "paid": held.paid - again, "returnable": held.returnable - set_free,
-        "early_refunds": held.early_refunds + rest,
-    })  # fmt: skip
-    note = f"{rest} {held.currency} more was refunded than came" if rest else ""
-    postings: dict[Book, Decimal] = {
-        "cash": -amount, "customer_balance": set_free, "receivable": again, "unapplied": rest,
-    }  # fmt: skip
-    return Booked(restated(after), (_booked(result, booking, "refunded", postings, note),), note)
-
-
-def _held_back(held: Receivable) -> Decimal:
-    """Of what was paid, what open disputes hold back."""
-    return sum((dispute.amount for dispute in held.disputes if dispute.state == "opened"), ZERO)
+    return Booked(restated(paid), (booked(result, booking, "paid", postings, note),), note)
 
 
 def _disputed(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
@@ -131,13 +91,13 @@ def _disputed(held: Receivable, result: PaymentResult, booking: Booking) -> Book
     after = held.model_copy(update={"disputes": tuple(closed if each is known else each for each in held.disputes)})
     if result.outcome == "dispute_won":
         postings: dict[Book, Decimal] = {"disputed": -known.amount, "cash": known.amount}
-        return Booked(after, (_booked(result, booking, "dispute_won", postings, ""),))
+        return Booked(after, (booked(result, booking, "dispute_won", postings, ""),))
     return _lost(after, result, booking, "disputed", known.amount)
 
 
 def _dispute_begins(held: Receivable, result: PaymentResult, booking: Booking) -> Booked:
     """A dispute that is not known: opened now, or over before its opening was told."""
-    amount = min(moved(result), held.paid - _held_back(held))
+    amount = min(moved(result), held.paid - held.held_back)
     rest = moved(result) - amount
     state = result.outcome.removeprefix("dispute_")
     dispute = Dispute.model_validate({"id": result.dispute, "amount": amount, "state": state})
@@ -148,7 +108,7 @@ def _dispute_begins(held: Receivable, result: PaymentResult, booking: Booking) -
         return _lost(after, result, booking, "cash", amount, rest)
     note = f"{rest} {held.currency} more is disputed than was paid" if rest else ""
     postings: dict[Book, Decimal] = {"disputed": amount, "unapplied": rest, "cash": -moved(result)}
-    return Booked(after, (_booked(result, booking, "dispute_opened", postings, note),), note)
+    return Booked(after, (booked(result, booking, "dispute_opened", postings, note),), note)
 
 
 def _lost(
@@ -158,7 +118,7 @@ def _lost(
     after = held.model_copy(update={"paid": held.paid - amount})
     postings: dict[Book, Decimal] = {source: -amount - rest, "receivable": amount, "unapplied": rest}
     note = f"{rest} {held.currency} more was lost than was paid" if rest else ""
-    return Booked(restated(after), (_booked(result, booking, "dispute_lost", postings, note),), note)
+    return Booked(restated(after), (booked(result, booking, "dispute_lost", postings, note),), note)
 
 
 def _not_paid(held: Receivable, result: PaymentResult) -> Booked:
@@ -175,15 +135,6 @@ def _with_outcome(attempts: tuple[Attempt, ...], result: PaymentResult, state: s
     )  # fmt: skip
 
 
-def restated(held: Receivable) -> Receivable:
-    """The receivable with the state that its amounts give; void stays void."""
-    if held.state == "void":
-        return held
-    if held.open > ZERO:
-        return held.model_copy(update={"state": "open"})
-    return held.model_copy(update={"state": "uncollectible" if held.written_off else "paid"})
-
-
 def credited(held: Receivable, note: Settled) -> Receivable:
     """The receivable after a credit note: it cancels what is open, then what was given up, and sets money free.
 
@@ -196,7 +147,8 @@ def credited(held: Receivable, note: Settled) -> Receivable:
         raise ValueError(f"cancelled: {note.cancelled} is more than is open of {held.number}")
     after = held.model_copy(update={
         "credited": held.credited + note.cancelled + from_paid, "written_off": held.written_off - forgiven,
-        "paid": held.paid - from_paid, "set_free": held.set_free + from_paid, "returnable": held.returnable + freed,
+        "paid": held.paid - from_paid, "set_free": held.set_free + from_paid,
+        "returnable": held.returnable + note.kept, "due_back": held.due_back + note.refunded,
     })  # fmt: skip
     return restated(after)
 
@@ -208,27 +160,3 @@ def write_off(held: Receivable, booking: Booking, why: str) -> Booked:
     key = ("written off", held.document, len(held.attempts), str(held.written_off))
     postings: dict[Book, Decimal] = {"bad_debt": amount, "receivable": -amount}
     return Booked(after, (transaction(key, booking, held.currency, "written_off", postings, held.document, why),))
-
-
-def _booked(
-    result: PaymentResult, booking: Booking, cause: Cause, postings: dict[Book, Decimal], detail: str
-) -> Transaction:
-    key = ("payment result", booking.customer, result.id)
-    return transaction(key, booking, result.currency, cause, postings, result.document, detail)
-
-
-def transaction(
-    key: tuple[str | int, ...], booking: Booking, currency: str, cause: Cause, postings: dict[Book, Decimal],
-    document: str | None = None, detail: str = "",
-) -> Transaction:  # fmt: skip
-    """A transaction with an id derived from `key`; accounts without an amount are left out."""
-    return Transaction(
-        id=str(derived_id("transaction", *key)),
-        customer=booking.customer,
-        currency=currency,
-        at=booking.at,
-        cause=cause,
-        document=document,
-        detail=detail,
-        postings=tuple(Posting(book=book, amount=amount) for book, amount in postings.items() if amount),
-    )

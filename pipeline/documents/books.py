@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pipeline.collection.collecting import COLLECTS, collect, standing, transitions
-from pipeline.collection.receivables import Booking, credited, unapplied
+from pipeline.collection.receivables import credited
+from pipeline.collection.refunds import Asked, ask
+from pipeline.collection.strays import Strays
 from pipeline.documents.credit_notes import NoteRefused
 from pipeline.documents.document_keys import number_text
 from pipeline.documents.document_postings import invoiced, noted, receivable_of
@@ -23,7 +25,7 @@ from schemas.command import SettleTopUp, TopUp
 from schemas.credit_note import CreditNote, GrantShare
 from schemas.document_log import CreditAction, DocumentAction, Finalisation, LogRecord
 from schemas.invoice import FINAL_REVISION, STANDING, Balance, Invoice
-from schemas.payment import PaymentRequest
+from schemas.payment import PaymentRequest, RefundRequest
 from schemas.posting import Transaction
 from schemas.quantity import ZERO
 from schemas.receivable import Receivable
@@ -50,7 +52,7 @@ class Change:
     receivable: Receivable | None = None
     """Of a final invoice: what it still brings."""
     transactions: tuple[Transaction, ...] = ()
-    request: PaymentRequest | None = None
+    request: PaymentRequest | RefundRequest | None = None
     corrects: Invoice | None = None
     """Of a credit note: the invoice that it corrects."""
     entries: tuple[WalletEntry, ...] = ()
@@ -74,6 +76,8 @@ class Entered:
     """What a credit action asks for."""
     repeats: bool = False
     """Whether an action was entered before: it is answered as then, and changes nothing."""
+    request: RefundRequest | None = None
+    """For money that no document takes."""
 
 
 class DraftMissing(LookupError):
@@ -101,6 +105,7 @@ class Books:
     requests: dict[tuple[str, str], str] = field(default_factory=dict)
     """Actions that were entered, with the refusal of those that were refused."""
     wallets: Wallets = field(default_factory=Wallets)
+    strays: Strays = field(default_factory=Strays)
 
     def enter(self, offset: int, record: LogRecord) -> Entered:
         """The next record of the log. Raises DraftMissing where its document is not here yet."""
@@ -125,14 +130,16 @@ class Books:
             return Entered(refusal=str(refused))
 
     def _stray(self, action: DocumentAction) -> Entered:
-        """An action on a document that there is not: money is kept apart with the reason, all else is refused."""
+        """An action on a document that there is not: money is kept apart and can be sent back, all else is refused."""
         if action.request in self.requests:
             return Entered(refusal=self.requests[action.request], repeats=True)
-        why = f"document: there is none with the id {action.document_id}"
-        booking = Booking(action.customer, action.time)
-        booked = unapplied(action.result, booking, why) if action.result is not None else ()
-        self.requests[action.request] = "" if booked else why
-        return Entered(refusal="" if booked else why, transactions=booked)
+        try:
+            booked, request = self.strays.act(action)
+        except ValueError as fault:
+            self.requests[action.request] = str(fault)
+            return Entered(refusal=str(fault))
+        self.requests[action.request] = ""
+        return Entered(transactions=booked, request=request)
 
     def _credit(self, offset: int, action: CreditAction) -> Entered:
         """Something happens to a wallet; once per request."""
@@ -232,7 +239,7 @@ class Books:
         forgiven = held.written_off - after.written_off if held is not None and after is not None else ZERO
         yield self._noted(offset, note, corrected, earlier, forgiven)
         if corrected is not None and after is not None and after != held:
-            yield _credited(corrected, note, offset, after)
+            yield _credited(corrected, note, offset, after, draft.basis.tick)
 
     # -- actions -----------------------------------------------------------------------------------------------------
 
@@ -349,6 +356,7 @@ def books_of(
     requests: Mapping[tuple[str, str], str],
     receivables: Mapping[str, Receivable] | None = None,
     wallets: Mapping[str, Wallet] | None = None,
+    strays: Strays | None = None,
 ) -> Books:
     """The books as they were stored: `documents` as they stand, every issued note that concerns one of them."""
     books = Books()
@@ -357,19 +365,26 @@ def books_of(
     for document in documents:
         books.documents[document.id] = document
     books.receivables, books.wallets = dict(receivables or {}), Wallets(dict(wallets or {}))
+    books.strays = strays or Strays()
     books.series, books.balances, books.requests = dict(series), dict(balances), dict(requests)
     return books
 
 
-def _credited(invoice: Invoice, note: CreditNote, offset: int, held: Receivable) -> Change:
+def _credited(invoice: Invoice, note: CreditNote, offset: int, held: Receivable, tick: int) -> Change:
+    """The invoice after a note. What the note refunds is asked back of the payment service, if that collected it."""
     cancelled = note.settled.cancelled
     left = invoice.balance.open - cancelled
     balance = invoice.balance.model_copy(update={"cancelled": invoice.balance.cancelled + cancelled, "open": left})
-    transitions, status = ("credited",), invoice.status
+    told, status, request = ["credited"], invoice.status, None
     if not left and status in ("open", "past_due"):
-        transitions, status = ("credited", "paid"), "paid"  # type: ignore[assignment]
+        told, status = ["credited", "paid"], "paid"
+    if note.settled.refunded and any(attempt.state == "succeeded" for attempt in held.attempts):
+        why = f"credit note {note.number}"
+        asked = Asked(note.customer, invoice.id, note.settled.refunded, "", why, tick, note.issued_at)
+        held, request = ask(held, asked, ZERO)
+        told.append("refund_requested")
     changed = invoice.model_copy(update={"status": status, "balance": balance, "revision": FINAL_REVISION + offset + 1})
-    return Change(changed, transitions, note.issued_at, held)
+    return Change(changed, tuple(told), note.issued_at, held, request=request)
 
 
 MARKED = {"past_due": ("open",)}

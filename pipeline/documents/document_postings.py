@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from pipeline.collection.receivables import Booking, transaction
+from pipeline.collection.booking import Booking, transaction
 from pipeline.wallets.wallet_books import CreditSplit
 from schemas.credit_note import CreditNote
 from schemas.dunning import DunningPolicy

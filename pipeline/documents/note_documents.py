@@ -170,7 +170,7 @@ def _settled(
     set_off = min(total, max(ZERO, run.totals.amount_due - taken)) if run is not None else ZERO
     rest = total - set_off
     if invoice is None:
-        there = Settlement(ZERO, ZERO, *((rest, ZERO) if note.settle_by == "refund" else (ZERO, rest)))
+        there = Settlement(ZERO, ZERO, ZERO, rest)  # there is no payment that it could be sent back of
     else:
         balance = invoice.balance
         there = settle(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from pipeline.collection.receivables import Booking, transaction
+from pipeline.collection.booking import Booking, transaction
 from pipeline.wallets import wallet_changes
 from pipeline.wallets.wallet import EMPTY, Order, Wallet, wallet_of
 from schemas.command import SettleTopUp, TopUp

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.services
 D = Decimal
 BEGINS, ISSUED = moment("2027-01-01 00:00"), moment("2027-02-01 06:00")
 DUE = ISSUED + timedelta(days=14)
+NOWHERE = "11111111-1111-5111-8111-111111111111"
 CATALOGUE = """
 [[plans]]
 id = "basic"
@@ -80,6 +81,13 @@ async def kinds(deployment: Deployment, topic: str, field: str) -> list[str]:
     return [json.loads(record.value or b"")[field] for record in await deployment.records(topic)]
 
 
+async def act(deployment: Deployment, action: str, request: str, document: str, **told: object) -> None:
+    """A command about a document of acme, as a bank or a payment service appends it."""
+    command = {"command": "act_on_document", "action": action, "document_id": document, "customer": "acme",
+               "request_id": request, "actor": "bank", "reason": "transfer", **told}  # fmt: skip
+    await deployment.logs.append("billing.commands", b"acme", json.dumps(command).encode())
+
+
 def balances(deployment: Deployment) -> dict[str, str]:
     looks = LedgerLooks(deployment.db)
     assert looks.faults() == []
@@ -99,6 +107,29 @@ async def test_an_invoice_is_paid_when_it_is_due_and_told_once(deployment: Deplo
     events = [each["type"].split(".")[2] for each in await deployment.announced()]
     assert events[0] == "finalized"
     assert events[-2:] == ["payment_received", "paid"]
+    await sent_back(deployment)
+
+
+async def sent_back(deployment: Deployment) -> None:
+    """Of 20.00 that were paid 12.50 are asked back once, and not collected again; more than came is refused."""
+    asked = ("payment", "refund", "INV-000001", "12.50", "--reason", "goodwill", "--json")
+    (dry, done, beyond) = [
+        await tally(deployment, *each)
+        for each in ((*asked, "--dry-run"), (*asked, "--request-id", "once"),
+                     ("payment", "refund", "INV-000001", "7.51", "--reason", "more"))
+    ]  # fmt: skip
+    assert json.loads(dry.stdout)["owed_again"] == "12.5", dry.stderr
+    assert (done.returncode, beyond.returncode) == (0, 1), done.stderr
+    assert "7.50 EUR came for INV-000001 and can be sent back, not 7.51" in beyond.stderr
+    assert (await tally(deployment, *asked, "--request-id", "once")).returncode == 0  # the same request
+    with payment_service(deployment, "twice"):
+        await status(deployment, "open", DUE + timedelta(days=30))
+    assert balances(deployment) == {"cash": "7.5", "receivable": "12.5", "revenue": "-20"}
+    notices = "SELECT count() FROM notices WHERE toString(key) IN (SELECT key FROM sent_records)"
+    await deployment.until(lambda: deployment.rows(notices)[0][0] >= 3, "the notice of it is sent")
+    assert (await kinds(deployment, "billing.alerts", "kind"))[-1] == "payment_refunded"
+    requests = [json.loads(r.value or b"") for r in await deployment.records("billing.payment-requests")]
+    assert [(each.get("kind"), each.get("refund_amount")) for each in requests] == [(None, None), ("refund", "12.50")]
 
 
 async def test_a_declined_payment_is_tried_again_and_the_subscription_recovers(deployment: Deployment) -> None:
@@ -120,6 +151,9 @@ async def test_an_invoice_that_nobody_pays_is_given_up_and_a_rebuild_charges_nob
     deployment: Deployment, rebuilt: Deployment
 ) -> None:
     await billed(deployment)
+    stray = {"id": "stray", "outcome": "succeeded", "document": NOWHERE, "amount": "7.00", "currency": "EUR"}
+    await act(deployment, "payment", "stray", NOWHERE, result=stray)
+    await act(deployment, "refund", "back", NOWHERE, payment="stray", amount="7.00")
     with payment_service(deployment, "decline"):
         for day in (0, 3):
             await deployment.tick(DUE + timedelta(days=day))
@@ -129,7 +163,10 @@ async def test_an_invoice_that_nobody_pays_is_given_up_and_a_rebuild_charges_nob
             await deployment.until(lambda sql=failed: deployment.rows(sql) == [(1,)], f"attempt of day {day} failed")
         await status(deployment, "uncollectible", DUE + timedelta(days=7))
         await subscription(deployment, "canceled")
-    assert balances(deployment) == {"bad_debt": "20", "revenue": "-20"}
+        sent = "SELECT count() FROM refund_requests WHERE toString(key) IN (SELECT key FROM sent_records)"
+        await deployment.until(lambda: deployment.rows(sent) == [(1,)], "the refund is asked for")
+    assert balances(deployment) == {"bad_debt": "20", "cash": "7", "revenue": "-20", "unapplied": "-7"}
+    assert await kinds(deployment, "billing.payment-requests", "currency") == ["EUR"] * 3  # two attempts, a refund
     for worker in deployment.workers:
         worker.stop()
     before = {
@@ -141,7 +178,7 @@ async def test_an_invoice_that_nobody_pays_is_given_up_and_a_rebuild_charges_nob
     await status(rebuilt, "uncollectible")
     await asyncio.sleep(2)  # time enough for a collector that would ask again
     assert documents(rebuilt) == original
-    assert balances(rebuilt) == {"bad_debt": "20", "revenue": "-20"}
+    assert balances(rebuilt) == balances(deployment)
     assert before == {topic: await rebuilt.logs.end_offsets(topic) for topic in before}
 
 
@@ -229,13 +266,11 @@ async def test_money_for_an_unknown_document_is_kept_apart_and_a_result_may_come
 ) -> None:
     await billed(deployment)
     (invoice,) = await deployment.invoices(1)
-    strays = (("stray", "11111111-1111-5111-8111-111111111111", "7.00"), ("early", invoice.id, "20.00"))
+    strays = (("stray", NOWHERE, "7.00"), ("early", invoice.id, "20.00"))
     for name, document, amount in (*strays, strays[1]):  # the early one twice
         result = {"id": name, "outcome": "succeeded", "document": document, "attempt": 1, "amount": amount,
                   "currency": "EUR", "detail": ""}  # fmt: skip
-        command = {"command": "act_on_document", "action": "payment", "document_id": document, "customer": "acme",
-                   "request_id": name, "actor": "bank", "reason": "transfer", "result": result}  # fmt: skip
-        await deployment.logs.append("billing.commands", b"acme", json.dumps(command).encode())
+        await act(deployment, "payment", name, document, result=result)
     await status(deployment, "paid")
     await deployment.tick(DUE)
     await asyncio.sleep(2)  # time enough for a request, if there were one

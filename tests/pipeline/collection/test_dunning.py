@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.collection.booking import Booking
 from pipeline.collection.dunning import Now, Step, next_step_at, retry, step
-from pipeline.collection.receivables import Booking, settle
+from pipeline.collection.receivables import settle
 from schemas.dunning import DunningPolicy
 from schemas.payment import PaymentResult, request_key
 from schemas.receivable import Receivable
