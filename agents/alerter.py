@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from agents import telemetry
 from agents.catalogue import CatalogueLog
 from agents.delivery import TallyApp
 from agents.logs import Logs
@@ -73,6 +74,7 @@ class Alerter:
         seen, found = await asyncio.to_thread(self._see, rules, catalogue, tick)
         count = await asyncio.to_thread(self._tell, rules, found, seen)
         took = time.monotonic() - began
+        telemetry.ALERT_LOOK_SECONDS.observe(took)
         self._rest_until = time.monotonic() + max(EVERY_S - took, took)  # at most half of the time is spent on it
         return count
 

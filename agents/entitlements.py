@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from agents import telemetry
 from agents.catalogue import CatalogueLog
 from agents.logs import Logs
 from agents.owners import Owners
@@ -94,6 +95,15 @@ class Entitlements:
         """Customers of the last refresh, with or without entitlements."""
         self._refreshed = asyncio.Condition()
         self._begun = self._done = 0
+        self._read_at = 0.0
+        telemetry.ENTITLEMENT_AGE.set_function(self._age_s)
+        telemetry.ENTITLED.set_function(lambda: len(self._known))
+        telemetry.RESERVATIONS_HELD.set_function(
+            lambda: sum(len(holdings.held) for _, _, holdings in self.reservations.holding())
+        )
+
+    def _age_s(self) -> float:
+        return time.monotonic() - self._read_at if self._known else 0.0
 
     async def of(self, customer: str, meter: str, *, within_s: float) -> Standing | None:
         """The newest standing; None if there is no such entitlement. Waits for the first read of a customer.
@@ -125,6 +135,7 @@ class Entitlements:
                     self._done = self._begun
                     self._refreshed.notify_all()
             took = time.monotonic() - began
+            telemetry.REFRESH_SECONDS.observe(took)
             await asyncio.sleep(max(EVERY_S - took, min(took, 5 * EVERY_S)))  # at most half of the time is spent on it
 
     async def look(self) -> None:
@@ -137,6 +148,7 @@ class Entitlements:
         self._interest.told = {key: found for key, found in told.items() if key[0] in asked_at}
         customers = {*asked_at, *(customer for customer, _, _ in self.reservations.holding())}
         if not customers:
+            self._known, self._standings = set(), {}
             return
         tick = await asyncio.to_thread(self._billing.last_tick)
         if tick is None:
@@ -145,7 +157,7 @@ class Entitlements:
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
         states = await asyncio.to_thread(self._read_states, customers)
         self._standings, read = await asyncio.to_thread(standings, self._store, states, catalogue, tick)
-        self._known = customers
+        self._known, self._read_at = customers, time.monotonic()
         await self._tell(read)
 
     def _read_states(self, customers: Iterable[str]) -> list[CustomerState]:

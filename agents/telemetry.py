@@ -114,6 +114,41 @@ RUNS_OPEN: Final = _gauge("tally_billing_runs_open", "Billing runs that are due 
 RUNS_PARKED: Final = _gauge("tally_billing_runs_parked", "Billing runs that were set aside until somebody looks.")
 
 
+# -- limits, alerts and collection -----------------------------------------------------------------------------------
+
+RESERVATIONS: Final = _counter(
+    "tally_reservations_total",
+    "Reservations that this server answered, by outcome: granted, or refused because of the limit, an id that has "
+    "ended, a balance that is missing or stale, or a verdict that did not come.",
+    "outcome",
+)
+RESERVATIONS_HELD: Final = _gauge("tally_reservations_held", "Reservations that hold something of an entitlement now.")
+ENTITLED: Final = _gauge(
+    "tally_entitlement_customers", "Customers whose entitlements this server reads: asked for within five minutes."
+)
+ENTITLEMENT_AGE: Final = _gauge(
+    "tally_entitlement_age_seconds", "Age of the balances that this server answers with; 0 if nobody is asked for."
+)
+REFRESH_SECONDS: Final = _histogram(
+    "tally_entitlement_refresh_seconds", "Time in which the balances of all of them were read.", _SECONDS
+)
+ALERT_LOOK_SECONDS: Final = _histogram(
+    "tally_alert_look_seconds", "Time in which every rule of the catalogue was looked at.", _SECONDS
+)
+COLLECTION_WAITING: Final = _gauge(
+    "tally_collection_waiting", "Requests to a payment service without an outcome, by kind: payment or refund.", "kind"
+)
+COLLECTION_OLDEST: Final = _gauge(
+    "tally_collection_oldest_seconds", "Billing time since the oldest of them was asked for; 0 if there is none."
+)
+COLLECTION_UNSENT: Final = _gauge(
+    "tally_collection_unsent",
+    "What the books decided and no topic has yet, by kind: payment, refund, notice, or command for a subscription.",
+    "kind",
+)
+PAST_DUE: Final = _gauge("tally_invoices_past_due", "Invoices that were not paid by their due date.")
+
+
 def exposition() -> bytes:
     """All metrics in the text format of Prometheus."""
     return generate_latest(REGISTRY)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 
 from aiokafka.errors import KafkaError
+from prometheus_client import Gauge
 
 from agents import telemetry
 from agents.accounts import Account
@@ -141,25 +142,30 @@ class Watch:
         return len(assigned - {partition for found, partition in seen.stored if found == topic})
 
 
-NOT_OURS = Waiting(math.nan, math.nan, math.nan, math.nan, math.nan, {}, {})
+NOT_OURS = Waiting(math.nan, math.nan, math.nan, math.nan, math.nan, {}, {}, oldest_s=math.nan, past_due=math.nan)
 """Another worker tells them; a value that was told here before must not stand beside his."""
 
 
 def _set_shared(found: Waiting) -> None:
-    telemetry.LEAKS.clear()
-    for leak, events in found.leaks.items():
-        telemetry.LEAKS.labels(leak).set(events)
-    telemetry.COPIES.clear()
-    for kind, copies in found.copies.items():
-        telemetry.COPIES.labels(kind).set(copies)
-    telemetry.METER_GROUPS.clear()
-    for meter, groups in found.groups.items():
-        telemetry.METER_GROUPS.labels(meter).set(groups)
+    _set_by_kind(telemetry.LEAKS, found.leaks)
+    _set_by_kind(telemetry.COPIES, found.copies)
+    _set_by_kind(telemetry.METER_GROUPS, found.groups)
     telemetry.GAPS_OPEN.set(found.gaps_open)
     telemetry.DEAD_LETTERS_OPEN.set(found.dead_letters_open)
     telemetry.CLOCK_BEHIND.set(found.clock_behind_s)
     telemetry.RUNS_OPEN.set(found.runs_open)
     telemetry.RUNS_PARKED.set(found.runs_parked)
+    _set_by_kind(telemetry.COLLECTION_WAITING, found.unanswered)
+    _set_by_kind(telemetry.COLLECTION_UNSENT, found.unsent)
+    telemetry.COLLECTION_OLDEST.set(found.oldest_s)
+    telemetry.PAST_DUE.set(found.past_due)
+
+
+def _set_by_kind(gauge: Gauge, counts: Mapping[str, int]) -> None:
+    """A gauge per kind; kinds that are gone are told no more."""
+    gauge.clear()
+    for kind, count in counts.items():
+        gauge.labels(kind).set(count)
 
 
 async def _asked(work: Awaitable[object]) -> str:

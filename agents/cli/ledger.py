@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from agents.cli.open_usage import OpenUsage, open_usage
 from agents.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def trial_balance(
     at: Annotated[str, typer.Option("--at", help="Before this day (UTC); default: now, by the last tick.")] = "",
     customer: OnlyCustomer = "",
     unadjusted: Unadjusted = False,
+    with_open: OpenUsage = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the balance of every account before a day: revenue as earned, with what is deferred and what is unbilled."""
@@ -84,9 +86,12 @@ def trial_balance(
     from agents.store.connection import Connection
     from agents.store.revenue_looks import RevenueLooks
 
+    if unadjusted and with_open:
+        raise typer.BadParameter("open usage is an adjustment: leave out --unadjusted", param_hint="--open-usage")
     screen, connection = Screen(json_only=as_json), Connection(load())
     day = day_of(at, "--at", connection)
-    balances = RevenueLooks(connection).trial_balance(day, customer, adjusted=not unadjusted)
+    estimate = open_usage(day, customer) if with_open else {}
+    balances = RevenueLooks(connection).trial_balance(day, customer, adjusted=not unadjusted, open_usage=estimate)
     if as_json:
         screen.document({"before": day.isoformat(), "balances": _described(balances)})
     else:

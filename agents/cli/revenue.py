@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents.cli.open_usage import OpenUsage, open_usage
 from agents.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ def revenue(
     by_month: Annotated[bool, typer.Option("--by-month", help="Every month, and what is deferred to later ones.")] = (
         False
     ),
+    with_open: OpenUsage = False,
     customer: OnlyCustomer = "",
     as_json: AsJson = False,
 ) -> None:
     """Show revenue before a day: recognised and deferred are together what was invoiced, net, to the minor unit.
 
     A fee in advance is earned evenly over the local days of its service. Unbilled is what later documents bill of
-    earlier service; unused credits are paid for and not drawn; breakage is of credits that expired.
+    earlier service; unused credits are paid for and not drawn; breakage is of credits that expired. Open usage is what
+    no final document bills yet: usage and fees in arrears of periods that run or wait for their close, and drafts.
     """
     from agents.cli.days import day_of
     from agents.cli.screen import Screen
@@ -45,15 +48,34 @@ def revenue(
     screen, connection = Screen(json_only=as_json), Connection(load())
     looks = RevenueLooks(connection)
     amounts = ("invoiced", "recognised", "deferred", "unbilled")
+    if by_month and with_open:
+        raise typer.BadParameter("a month that has not ended is asked for with --at", param_hint="--open-usage")
     if by_month:
-        columns = ("currency", "month", "invoiced", "recognised", "earned", "deferred", "unbilled")
-        rows = [{name: row[name] for name in columns} for row in looks.months(customer)]
-        _answer(screen, as_json, "revenue by month", columns, rows)
+        of_month = ("currency", "month", "invoiced", "recognised", "earned", "deferred", "unbilled")
+        rows = [{name: row[name] for name in of_month} for row in looks.months(customer)]
+        _answer(screen, as_json, "revenue by month", of_month, rows)
         return
     day = day_of(at, "--at", connection)
-    columns = ("currency", *amounts, "unused_credits", "breakage")
+    columns: tuple[str, ...] = ("currency", *amounts, "unused_credits", "breakage")
     found = [{name: getattr(now, name) for name in columns} for now in looks.at(day, customer)]
+    if with_open:
+        columns, found = _with_open(columns, found, open_usage(day, customer))
     _answer(screen, as_json, f"revenue before {day}", columns, found)
+
+
+def _with_open(
+    columns: tuple[str, ...], found: list[dict[str, Any]], estimate: dict[str, Decimal]
+) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    """The rows with what open periods come to, and rows of currencies in which nothing was invoiced yet."""
+    from decimal import Decimal
+
+    known = {str(row["currency"]): row for row in found}
+    nothing = dict.fromkeys(columns, Decimal(0))
+    rows = [
+        {**nothing, **known.get(currency, {}), "currency": currency, "open_usage": estimate.get(currency, Decimal(0))}
+        for currency in sorted({*known, *estimate})
+    ]
+    return (*columns, "open_usage"), rows
 
 
 def mrr(customer: OnlyCustomer = "", as_json: AsJson = False) -> None:

@@ -66,6 +66,15 @@ class DocumentStore:
             (*_row(document, made), *_receivable_cells(held)) for document, made, held in documents
         ])  # fmt: skip
 
+    def drafts(self, customer: str = "") -> list[Invoice]:
+        """Invoices that are not final, held or on their way; of everybody if nobody is named."""
+        rows = self._db.tuples(
+            "SELECT document FROM invoices FINAL WHERE kind = 'invoice' AND status = 'draft' "
+            "AND ({customer:String} = '' OR customer = {customer:String}) ORDER BY document_id",
+            {"customer": customer},
+        )
+        return [Invoice.model_validate_json(row[0]) for row in rows]
+
     def largest_totals(self, customers: Sequence[str], before_tick: int) -> dict[tuple[str, str], Decimal]:
         """(customer, currency) -> the largest total of its invoices of earlier ticks."""
         rows = self._db.tuples(

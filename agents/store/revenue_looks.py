@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +17,9 @@ MONTHS = (
     "SELECT customer, currency, month, invoiced - recognised, earned - recognised FROM v_revenue "
     f"WHERE {OF_CUSTOMER} AND addMonths(month, 1) <= toDate(as_of, 'UTC') ORDER BY month, customer, currency"
 )
+
+
+NOTHING: Mapping[str, Decimal] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,13 @@ class RevenueLooks:
         )
         return {row[0]: (row[1], row[2]) for row in rows}
 
-    def trial_balance(self, day: date, customer: str = "", *, adjusted: bool = True) -> list[tuple[str, str, Decimal]]:
+    def trial_balance(
+        self, day: date, customer: str = "", *, adjusted: bool = True, open_usage: Mapping[str, Decimal] = NOTHING
+    ) -> list[tuple[str, str, Decimal]]:
         """(currency, book, balance) at the beginning of a day, positive is debit; each currency adds up to zero.
 
-        Adjusted: revenue is what is earned; what is deferred, and what is earned and not billed, stand apart.
+        Adjusted: revenue is what is earned; what is deferred, and what is earned and not billed, stand apart. What
+        open periods come to so far (`agents.accruals`, by currency) is earned and not billed, where it is given.
         """
         rows = self._db.tuples(
             "SELECT currency, book, sum(amount) FROM postings FINAL WHERE at < toDateTime64({day:Date}, 3, 'UTC') "
@@ -71,10 +77,11 @@ class RevenueLooks:
             {"day": day, "customer": customer},
         )
         balances = {(currency, book): amount for currency, book, amount in rows}
-        for now in self.at(day, customer) if adjusted else ():
-            for book, amount in adjustments(now.deferred, now.unbilled):
-                key = (now.currency, book)
-                balances[key] = balances.get(key, Decimal(0)) + amount
+        found = [(now.currency, now.deferred, now.unbilled) for now in self.at(day, customer)] if adjusted else []
+        found += [(currency, Decimal(0), amount) for currency, amount in open_usage.items()]
+        for currency, deferred, unbilled in found:
+            for book, amount in adjustments(deferred, unbilled):
+                balances[currency, book] = balances.get((currency, book), Decimal(0)) + amount
         return [(*key, amount) for key, amount in sorted(balances.items()) if amount]
 
     def recognitions(self, customer: str = "") -> list[Entry]:

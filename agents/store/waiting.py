@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 
 from agents.store.connection import Connection, query_text
 
+OUTGOING = {
+    "payment": "payment_requests", "refund": "refund_requests", "notice": "notices", "command": "collection_commands",
+}  # fmt: skip
+"""Kind of record that is sent once -> the table in which it waits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -24,6 +29,13 @@ class Waiting:
     """Records that do not count because their identity came before, by kind: duplicate or conflict."""
     groups: Mapping[str, int] = field(default_factory=dict)
     """The most groups that a customer has in a period that is not billed, by meter."""
+    unanswered: Mapping[str, int] = field(default_factory=dict)
+    """Requests to a payment service without an outcome, by kind."""
+    oldest_s: float = 0
+    """Billing time since the oldest of them was asked for."""
+    unsent: Mapping[str, int] = field(default_factory=dict)
+    """What the books decided and no topic has yet, by kind."""
+    past_due: float = 0
 
 
 class WaitingStore:
@@ -39,4 +51,16 @@ class WaitingStore:
         copies = self._db.tuples("SELECT kind, sum(copies) FROM v_duplicates GROUP BY kind ORDER BY kind")
         ((gaps,),) = self._db.tuples("SELECT sum(missing) FROM v_gaps WHERE state = 'open'")
         groups = self._db.tuples("SELECT meter, max(groups) FROM v_meter_groups GROUP BY meter ORDER BY meter")
-        return Waiting(letters, runs, parked, behind_ms / 1000, gaps, dict(leaks), dict(copies), dict(groups))
+        ((payments, refunds, oldest, now, past_due),) = self._db.tuples(query_text("collection_waiting"))
+        unsent = {kind: self._unsent(table) for kind, table in OUTGOING.items()}
+        return Waiting(
+            letters, runs, parked, behind_ms / 1000, gaps, dict(leaks), dict(copies), dict(groups),
+            {"payment": payments, "refund": refunds},
+            max(0.0, (now - oldest).total_seconds()) if payments or refunds else 0.0, unsent, past_due,
+        )  # fmt: skip
+
+    def _unsent(self, table: str) -> int:
+        rows = self._db.tuples(
+            f"SELECT uniqExact(key) FROM {table} WHERE toString(key) NOT IN (SELECT key FROM sent_records)"
+        )
+        return int(rows[0][0])

@@ -10,11 +10,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from agents.entitlements import Entitlements, Standing, answer
+from agents.telemetry import RESERVATIONS
 from agents.topics import KafkaUnavailable
 from agents.web.access import Access
 from agents.web.bodies import Body, Room
 from agents.web.problems import Problem
 from pipeline.intake.scope import may_see
+from pipeline.limits.reservations import Verdict
 from schemas.quantity import plain
 from schemas.reservation import Release, ReservationAnswer, ReservationRequest, Reserve
 
@@ -94,11 +96,19 @@ async def _reserve(entitlements: Entitlements, customer: str, meter: str, body: 
     )  # fmt: skip
     try:
         await entitlements.introduce(customer, meter, within_s=WITHIN_S)
-        (partition, offset), verdict = await entitlements.reservations.ask(record, WITHIN_S)
+        place, verdict = await entitlements.reservations.ask(record, WITHIN_S)
     except KafkaUnavailable as away:
+        RESERVATIONS.labels("no verdict").inc()
         raise _come_again(str(away)) from away
     except TimeoutError:
+        RESERVATIONS.labels("no verdict").inc()
         raise _come_again("no verdict within the limit; ask again with the same id") from None
+    RESERVATIONS.labels("granted" if verdict.granted else verdict.reason).inc()
+    return _told(verdict, *place)
+
+
+def _told(verdict: Verdict, partition: int, offset: int) -> Response:
+    """The answer to a verdict. Raises Problem for what was not granted."""
     told = ReservationAnswer(
         id=verdict.id, granted=verdict.granted, reason=verdict.reason, amount=verdict.amount,
         expires_at_ms=verdict.expires_at_ms, balance=verdict.balance, partition=partition, offset=offset,

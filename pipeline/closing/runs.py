@@ -123,6 +123,35 @@ def interim_dues(state: CustomerState, held: Subscription, at: datetime) -> list
     ]
 
 
+def accrued_dues(state: CustomerState, at: datetime) -> list[DuePeriod]:
+    """What was served before a time and no run has billed, as if every running period ended then: usage and fees in
+    arrears. Usage of a period that runs is a slice that is not its last, so no minimum tops it up.
+    """
+    dues: list[DuePeriod] = []
+    for held in state.subscriptions:
+        ended, fees, usage = list[_Found](), list[_Found](), list[_Found]()
+        for charge in held.charges:
+            if charge.timing != "arrears" or charge.one_time or charge.trial:
+                continue
+            for one, runs in _unbilled(charge, held, at):
+                (ended if not runs else usage if charge.meter is not None else fees).append(one)
+        dues += [with_interims(due, held) for due in _grouped(state, held, ended)]
+        dues += _grouped(state, held, fees)
+        dues += [due.model_copy(update={"interim": True}) for due in _grouped(state, held, usage)]
+    return dues
+
+
+def _unbilled(charge: Charge, held: Subscription, at: datetime) -> Iterator[tuple[_Found, bool]]:
+    """Its periods that no run has billed, cut at a time, each with whether it runs then."""
+    due = next_due(charge, held.pauses, held.time_zone, renewals_wait=False)
+    while due is not None and due.served[0].start < at:
+        ends = due.period.end if charge.ends_at is None else min(due.period.end, charge.ends_at)
+        served = tuple(Period(span.start, min(span.end, at)) for span in due.served if span.start < at)
+        yield _Found(charge, due.period, served), ends > at
+        charge = billed(charge, due)
+        due = next_due(charge, held.pauses, held.time_zone, renewals_wait=False)
+
+
 def _coupons(state: CustomerState, at: datetime) -> tuple[tuple[Redeemed, ...], tuple[Redeemed, ...]]:
     """Those that hold in a run at a time, and those that are left after it."""
     held = tuple(one for one in state.coupons if one.until is None or at < one.until)
