@@ -62,6 +62,11 @@ async def test_usage_beyond_a_threshold_is_billed_at_a_tick_and_deducted_at_the_
     await deployment.tick(BILLED)
     (interim,) = await deployment.invoices(1)
     assert (interim.customer, interim.interim, interim.totals.total) == ("acme", True, D("18.00"))
+    # 9 calls of hooli, and 4 of 31 days of both fees; the calls of acme are billed.
+    accrued = await tally.json("ledger", "trial-balance", "--open-usage")
+    assert [(each["book"], each["debit"], each["credit"]) for each in accrued["balances"]] == [
+        ("receivable", "18", ""), ("revenue", "", "26.58"), ("tax", "", "3"), ("unbilled_revenue", "11.58", ""),
+    ]  # fmt: skip
     await deployment.publish(events("acme", "2026-10-20 10:00", 7))
     await deployment.tick(moment("2026-11-01 06:00"))
     _, *finals = await deployment.invoices(3)
