@@ -1,4 +1,4 @@
-"""What open periods come to so far: what the run of their end will bill, no more and no less, as far as it is served."""
+"""What open periods come to so far: what the run of their end will bill, as far as it is served."""
 
 from __future__ import annotations
 
