@@ -49,14 +49,15 @@ def refund(
         raise Refused("--reason: must say why: it is kept with the record of every refund")
     settings, screen = load(), Screen(json_only=as_json)
     meant, wanted = _meant(settings, of), positive_amount(amount)
-    told = _told(meant, wanted, reason)
     if dry_run:
+        told = _told(meant, wanted, reason)
         screen.document(told)
         screen.say(f"Would send back {_said(told)}")
         return
     asked = _command(meant, wanted, reason, actor, request_id, reference, already_sent=already_sent)
-    verb = "is booked as sent back:" if already_sent else "is asked to be sent back:"
-    asyncio.run(_send(settings, screen, asked, f"a refund {verb} {_said(told)}", None if no_wait else timeout))
+    verb = "is booked as sent back" if already_sent else "is asked to be sent back"
+    said = f"{amount} {meant.currency} of {meant.name} {verb}"
+    asyncio.run(_send(settings, screen, asked, said, None if no_wait else timeout))
 
 
 async def _send(settings: Settings, screen: Screen, command: Any, said: str, timeout: float | None) -> None:
