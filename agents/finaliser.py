@@ -28,11 +28,11 @@ from agents.topics import CATALOGUE, COMMANDS, FINALISATIONS, INVOICES, INVOICES
 from pipeline.collection.collection_effects import effects_of
 from pipeline.collection.revenue import booked_revenue, revenue_lines
 from pipeline.documents.books import Change, Document, DraftMissing, Entered
-from pipeline.documents.document_events import Written, commands_of, event_texts, written
+from pipeline.documents.document_events import Written, commands_of, event_texts, rewritten, written
 from pipeline.wallets.wallet_steps import due
 from schemas.command import CommandOutcome, SettleTopUp, TopUp
-from schemas.document_log import DOCUMENT_RECORD, CreditAction, DocumentAction, Finalisation, LogRecord
-from schemas.invoice import Invoice
+from schemas.document_log import CreditAction, DocumentAction, Finalisation, LogRecord
+from schemas.invoice import FINAL_REVISION, Invoice
 from schemas.revenue import RevenueLine
 
 ENTERED_AT_ONCE = 1000
@@ -128,7 +128,7 @@ class Finaliser:
     async def project(self, batches: Sequence[RecordBatch]) -> None:
         """One cycle on billing.finalisations: its records as rows, whatever is here of what they speak of."""
         records = [
-            (offset, DOCUMENT_RECORD.validate_json(value or b""))
+            (offset, value or b"")
             for batch in batches
             for offset, value in zip(batch.offsets, batch.values, strict=True)
         ]
@@ -152,8 +152,8 @@ class Finaliser:
         records = await asyncio.to_thread(self._documents.records_from, self._entered, ENTERED_AT_ONCE)
         if not records:
             return 0
-        entered = await asyncio.to_thread(self._enter, records)
-        latest = await self._publish([change for _, found in entered for change in found.changes])
+        entered, known = await asyncio.to_thread(self._enter, records)
+        latest = await self._publish([change for _, found in entered for change in found.changes], known)
         await self._ask([command for _, found in entered for command in found.commands])
         await self._store(entered, latest)
         if entered:
@@ -166,20 +166,24 @@ class Finaliser:
             self._entered = await asyncio.to_thread(self._documents.entered_to)
         return self._entered
 
-    def _enter(self, records: Sequence[Record]) -> list[tuple[Record, Entered]]:
-        books = self._documents.books(records)
+    def _enter(self, records: Sequence[Record]) -> tuple[list[tuple[Record, Entered]], dict[str, Written]]:
+        """What the records do, and final documents as they were written before."""
+        books, known = self._documents.books(records)
         entered = []
         for offset, record in records:
             try:
                 entered.append(((offset, record), books.enter(offset, record)))
             except DraftMissing:  # those behind it wait, or numbers and a customer's order would break
                 break
-        return entered
+        return entered, known
 
-    async def _publish(self, changes: Sequence[Change]) -> dict[str, tuple[Change, Written]]:
+    async def _publish(
+        self, changes: Sequence[Change], known: dict[str, Written]
+    ) -> dict[str, tuple[Change, Written]]:  # fmt: skip
         """Per change the events, the document, what the customer's state must know: the same bytes at each try.
 
-        Document -> the last change of it, and what was written of it.
+        Document -> the last change of it, and what was written of it. `known` are final documents as they were written:
+        nothing of them changes any more but how they stand.
         """
         sent: list[Awaitable[object]] = []
         latest: dict[str, tuple[Change, Written]] = {}
@@ -187,8 +191,11 @@ class Finaliser:
             document = change.document
             key = document.customer.encode()
             with self._crash.around(Step.PUBLISH):
-                made = written(document)
+                before = known.get(document.id)
+                made = written(document) if before is None else rewritten(document, before)
                 latest[document.id] = (change, made)
+                if document.revision >= FINAL_REVISION:
+                    known[document.id] = made
                 for event in event_texts(change, made):
                     sent.append(await self._logs.send(INVOICES, key, event))
                 sent.append(await self._logs.send(INVOICES_LATEST, document.id.encode(), made.text))

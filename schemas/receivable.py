@@ -113,6 +113,8 @@ class Receivable(BaseModel):
     """Dunning rests until then: it was paused, or a payment was promised."""
     given_up: bool = False
     """Whether dunning has ended without success, though the policy does not write it off."""
+    subscriptions: tuple[str, ...] = ()
+    """Whose service the invoice bills: what is past due with it. Those of an earlier version have none, nor of a sale."""
     order: str = ""
     """Of a sale of credits: which order it is the invoice of."""
     results: tuple[str, ...] = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,19 +12,29 @@ from pydantic import TypeAdapter
 
 from agents.store.connection import Connection, query_text
 from agents.store.credits import CreditStore
+from pipeline.collection.collecting import COLLECTS
 from pipeline.collection.dunning import next_step_at
 from pipeline.collection.strays import Strays, strays_of
-from pipeline.documents.books import Books, Document, SeriesEnd, books_of, kept_by, number_of
-from pipeline.documents.document_events import Written, written
+from pipeline.documents.books import MARKED, Books, Document, SeriesEnd, books_of, kept_by, number_of
+from pipeline.documents.document_events import Written, head_of, written
 from pipeline.documents.run_notes import BilledLine, credited
 from schemas.credit import CreditUse
 from schemas.credit_note import CreditNote, CreditNoteLine
 from schemas.customer_state import PeriodClosed
 from schemas.document_log import DOCUMENT_RECORD, CreditAction, DocumentAction, Finalisation, LogRecord
-from schemas.invoice import FINAL_REVISION, Invoice, InvoiceLine
+from schemas.invoice import FINAL, FINAL_REVISION, Invoice, InvoiceLine
 from schemas.quantity import ZERO, plain
 from schemas.rated_line import RatedLine
 from schemas.receivable import Receivable
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A document with its bytes, and what it brings."""
+
+    document: Document
+    written: Written
+    receivable: Receivable | None
 
 
 class DocumentStore:
@@ -198,12 +209,12 @@ class DocumentStore:
         """Notes that documents are in billing.finalisations: they are not appended again."""
         self._db.insert("ordered_documents", ("document_id",), [(document_id,) for document_id in document_ids])
 
-    def insert_records(self, records: Sequence[tuple[int, LogRecord]]) -> None:
-        """Projects records of billing.finalisations under their offsets."""
+    def insert_records(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """Projects records of billing.finalisations under their offsets, as they are."""
+        read = [(offset, text, DOCUMENT_RECORD.validate_json(text)) for offset, text in records]
         self._db.insert("document_log", ("k_offset", "record", "customer", "request_id"), [
-            (offset, record.model_dump_json(), record.customer, "" if isinstance(record, Finalisation) else
-             record.request_id)
-            for offset, record in records
+            (offset, text.decode(), one.customer, "" if isinstance(one, Finalisation) else one.request_id)
+            for offset, text, one in read
         ])  # fmt: skip
 
     # -- the books ---------------------------------------------------------------------------------------------------
@@ -222,27 +233,49 @@ class DocumentStore:
         )
         return [(row[0], DOCUMENT_RECORD.validate_json(row[1])) for row in rows]
 
-    def books(self, records: Sequence[tuple[int, LogRecord]]) -> Books:
-        """The books below the first of some records, as far as those speak of them."""
+    def books(self, records: Sequence[tuple[int, LogRecord]]) -> tuple[Books, dict[str, Written]]:
+        """The books below the first of some records, as far as those speak of them; and final documents as written.
+
+        Where records only collect an invoice it is there without its lines, and without its notes.
+        """
         first = records[0][0]
-        documents = self.documents([
-            record.document_id for _, record in records
+        named = {
+            record.document_id: None for _, record in records
             if isinstance(record, Finalisation) or (isinstance(record, DocumentAction) and not record.unknown)
-        ])  # fmt: skip
-        concerned = {found for each in documents.values() for found in _concerned(each)} - documents.keys()
-        documents |= self.documents(sorted(concerned))
+        }  # fmt: skip
+        whole = {record.document_id for _, record in records if not _only_collects(record)}
+        held = self._held(list(named), whole)
+        concerned = {found for one in held.values() for found in _concerned(one.document)} - held.keys()
+        held |= self._held(sorted(concerned), concerned)
         customers = sorted({record.customer for _, record in records})
         requests = [record.request for _, record in records if not isinstance(record, Finalisation)]
-        return books_of(
-            documents.values(),
-            self._notes(sorted(documents)),
+        books = books_of(
+            [one.document for one in held.values()],
+            self._notes(sorted(held.keys() & (whole | concerned))),
             self._series(first),
             self._balances(customers),
             self._requests(requests, first),
-            self._receivables(sorted(documents)),
+            {name: one.receivable for name, one in held.items() if one.receivable is not None},
             CreditStore(self._db).wallets(customers, first),
             self._strays(records),
         )
+        return books, {name: one.written for name, one in held.items() if one.document.revision >= FINAL_REVISION}
+
+    def _held(self, document_ids: Sequence[str], whole: Collection[str]) -> dict[str, _Held]:
+        """Stored documents by id; those that are not wanted `whole` without their lines, where that is enough."""
+        sql = (
+            "SELECT toString(document_id), kind, status, document, content_sha256, receivable FROM invoices FINAL "
+            "WHERE document_id IN {ids:Array(UUID)}"
+        )
+        found = {}
+        for part in in_parts(document_ids):
+            for name, kind, status, text, sha256, record in self._db.tuples(sql, {"ids": part}):
+                receivable = Receivable.model_validate_json(record) if record else None
+                made = Written(text.encode(), sha256)
+                is_head = name not in whole and status in FINAL and receivable is not None
+                is_head = is_head and bool(receivable.subscriptions) and not receivable.order
+                found[name] = _Held(head_of(made.text) if is_head else document_of(kind, text), made, receivable)
+        return found
 
     def _strays(self, records: Sequence[tuple[int, LogRecord]]) -> Strays:
         """Money without a document below the first of some records, of the customers that they tell of such money."""
@@ -255,24 +288,6 @@ class DocumentStore:
             {"below": records[0][0], "customers": sorted(customers)},
         )
         return strays_of(DocumentAction.model_validate_json(row[0]) for row in rows)
-
-    def _receivables(self, document_ids: Sequence[str]) -> dict[str, Receivable]:
-        rows = self._db.tuples(
-            "SELECT document_id, receivable FROM invoices FINAL WHERE document_id IN {ids:Array(UUID)} "
-            "AND receivable != ''",
-            {"ids": list(document_ids)},
-        )
-        return {str(row[0]): Receivable.model_validate_json(row[1]) for row in rows}
-
-    def documents(self, document_ids: Sequence[str]) -> dict[str, Document]:
-        """Stored documents by id."""
-        if not document_ids:
-            return {}
-        rows = self._db.tuples(
-            "SELECT document_id, kind, document FROM invoices FINAL WHERE document_id IN {ids:Array(UUID)}",
-            {"ids": list(document_ids)},
-        )
-        return {str(row[0]): document_of(row[1], row[2]) for row in rows}
 
     def not_spread(self, at_most: int) -> list[tuple[Document, Decimal, Invoice | None]]:
         """Final documents whose revenue is not spread over days, with what they booked and what they correct."""
@@ -289,6 +304,8 @@ class DocumentStore:
         ])  # fmt: skip
 
     def _notes(self, invoices: Sequence[str]) -> list[CreditNote]:
+        if not invoices:
+            return []
         rows = self._db.tuples(
             "SELECT document FROM invoices FINAL WHERE kind = 'credit_note' AND status = 'issued' "
             "AND (corrects IN {ids:Array(String)} OR run_invoice IN {ids:Array(String)}) ORDER BY revision",
@@ -330,6 +347,11 @@ class DocumentStore:
 def document_of(kind: str, text: str) -> Document:
     """A stored document."""
     return CreditNote.model_validate_json(text) if kind == "credit_note" else Invoice.model_validate_json(text)
+
+
+def _only_collects(record: LogRecord) -> bool:
+    """Whether a record changes no more than how an invoice stands with its money."""
+    return isinstance(record, DocumentAction) and record.action in (*COLLECTS, *MARKED)
 
 
 def _concerned(document: Document) -> Iterable[str]:

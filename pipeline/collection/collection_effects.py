@@ -70,7 +70,6 @@ def _notice(change: Change, invoice: Invoice, kind: str) -> Alert:
 
 
 def _commands(change: Change, invoice: Invoice) -> list[Command]:
-    subscriptions = dict.fromkeys(line.subscription for line in invoice.lines if line.subscription)
     made: list[Command] = []
     for kind in change.transitions:
         build = _command_for(kind, change)
@@ -83,9 +82,16 @@ def _commands(change: Change, invoice: Invoice) -> list[Command]:
                     customer=invoice.customer,
                     subscription=subscription,
                 )
-                for subscription in subscriptions
+                for subscription in _subscriptions(change, invoice)
             ]
     return made
+
+
+def _subscriptions(change: Change, invoice: Invoice) -> tuple[str, ...]:
+    """Whose service it bills: as its receivable says, or by its lines for one that an earlier version made."""
+    if change.receivable is not None and change.receivable.subscriptions:
+        return change.receivable.subscriptions
+    return tuple(dict.fromkeys(line.subscription for line in invoice.lines if line.subscription))
 
 
 def _command_for(kind: str, change: Change) -> Callable[..., Command] | None:

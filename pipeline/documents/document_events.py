@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from pipeline.documents.books import Change, Document
 from schemas.command import BillAgain, BilledPart, RestoreCredit, SettleTopUp
 from schemas.credit_note import CreditNote, CreditNoteEvent, GrantShare
@@ -30,6 +32,30 @@ def written(document: Document) -> Written:
     members = canonical_members(document.model_dump(mode="json"))
     billed = canonical_object(members, without=STANDING)
     return Written(canonical_object(members), hashlib.sha256(billed).hexdigest())
+
+
+def rewritten(document: Document, before: Written) -> Written:
+    """The same of a document of which only how it stands has changed since: the rest is taken as it was written."""
+    standing = canonical_members(document.model_dump(mode="json", include=set(STANDING)))
+    return Written(canonical_object(members_of(before.text) | standing), before.sha256)
+
+
+def members_of(text: bytes) -> dict[str, bytes]:
+    """The members of a document as they are written, by name."""
+    return {name: bytes(value) for name, value in _MEMBERS.decode(text).items()}
+
+
+def head_of(text: bytes) -> Invoice:
+    """An invoice without its lines, in a fraction of the time: enough for who changes only how it stands.
+
+    Whoever reads its `lines` all the same gets an AttributeError, not an invoice with none.
+    """
+    head = Invoice.model_validate_json(canonical_object(members_of(text) | {"lines": b"[]"}))
+    del head.__dict__["lines"]
+    return head
+
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def event_texts(change: Change, made: Written) -> tuple[bytes, ...]:

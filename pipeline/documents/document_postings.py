@@ -27,6 +27,7 @@ def receivable_of(invoice: Invoice, policy: DunningPolicy | None, order: str = "
         due_at=invoice.due_at or invoice.issued_at,
         policy=policy,
         order=order,
+        subscriptions=tuple(dict.fromkeys(line.subscription for line in invoice.lines if line.subscription)),
         state="open" if owed > ZERO else "paid",
         owed=owed,
         paid=owed - owed,
