@@ -87,7 +87,8 @@ def by_currency(accrued: Accrued) -> dict[str, Decimal]:
 def _run_of(state: CustomerState, at: datetime, tick: Tick) -> BillingRun:
     """What a run would bill if every open period ended; coupons that hold, no credits: those are no revenue."""
     held = tuple(one.discount for one in state.coupons if one.until is None or at < one.until)
+    after = tick.model_copy(update={"number": tick.number + 1})  # what the tick itself has billed is deducted
     return BillingRun(
-        customer=state.customer, tick=tick, follows=state.last_run, periods=tuple(accrued_dues(state, at)),
+        customer=state.customer, tick=after, follows=state.last_run, periods=tuple(accrued_dues(state, at)),
         record=state.record, discounts=held, disregarded=state.disregarded,
     )  # fmt: skip

@@ -93,12 +93,15 @@ class Collector:
         self._requests = Outbox(settings, logs, PAYMENT_REQUESTS)
         self._notices = Outbox(settings, logs, ALERTS)
         self._asked: set[str] = set()
+        self._looked: tuple[int, dict[str, int]] = (0, {})
+        """The tick under which was looked last, and the revisions of the invoices that were due then."""
         self._ticks: dict[datetime, Tick] = {}
         """The first tick at or after a moment: many steps are due at the same one."""
 
     async def take_over(self) -> None:
         """Begins anew: another worker may have gone further."""
         self._asked.clear()
+        self._looked = (0, {})
         self._ticks.clear()
         await self._requests.close()
         await self._notices.close()
@@ -114,8 +117,12 @@ class Collector:
         await self._carry()
 
     async def _step(self, tick: Tick) -> None:
-        """Asks the books for each step that is due; they decide, and take each once."""
-        due = await asyncio.to_thread(self._money.due_steps, tick.time)
+        """Asks the books for each step that is due; they decide, and take each once.
+
+        Until they have, an invoice stands as it did, and is not looked at again under the same tick.
+        """
+        known = self._looked[1] if self._looked[0] == tick.number else {}
+        due, stand = await asyncio.to_thread(self._money.due_steps, tick.time, known)
         actions = await asyncio.to_thread(lambda: [self._action(step) for step in due])
         new = [action for action in actions if action is not None and action.request_id not in self._asked]
         sent = []
@@ -124,6 +131,7 @@ class Collector:
                 sent.append(await self._logs.send(FINALISATIONS, None, action.model_dump_json().encode()))
         await self._logs.all_stored(sent)
         self._asked |= {action.request_id for action in new}
+        self._looked = (tick.number, stand)
 
     def _action(self, step: DueStep) -> DocumentAction | None:
         """The step as a record: a function of the receivable and of the first tick at which it is due."""

@@ -114,7 +114,7 @@ class Receivable(BaseModel):
     given_up: bool = False
     """Whether dunning has ended without success, though the policy does not write it off."""
     subscriptions: tuple[str, ...] = ()
-    """Whose service the invoice bills: what is past due with it. Those of an earlier version have none, nor of a sale."""
+    """Whose service the invoice bills: what is past due with it. One of an earlier version has none, nor has a sale."""
     order: str = ""
     """Of a sale of credits: which order it is the invoice of."""
     results: tuple[str, ...] = ()

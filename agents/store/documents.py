@@ -243,7 +243,10 @@ class DocumentStore:
             record.document_id: None for _, record in records
             if isinstance(record, Finalisation) or (isinstance(record, DocumentAction) and not record.unknown)
         }  # fmt: skip
-        whole = {record.document_id for _, record in records if not _only_collects(record)}
+        whole = {
+            record.document_id for _, record in records
+            if isinstance(record, Finalisation | DocumentAction) and not _only_collects(record)
+        }  # fmt: skip
         held = self._held(list(named), whole)
         concerned = {found for one in held.values() for found in _concerned(one.document)} - held.keys()
         held |= self._held(sorted(concerned), concerned)
@@ -261,20 +264,24 @@ class DocumentStore:
         )
         return books, {name: one.written for name, one in held.items() if one.document.revision >= FINAL_REVISION}
 
+    def documents(self, document_ids: Sequence[str]) -> dict[str, Document]:
+        """Stored documents by id."""
+        return {name: one.document for name, one in self._held(document_ids, set(document_ids)).items()}
+
     def _held(self, document_ids: Sequence[str], whole: Collection[str]) -> dict[str, _Held]:
         """Stored documents by id; those that are not wanted `whole` without their lines, where that is enough."""
+        if not document_ids:
+            return {}
         sql = (
             "SELECT toString(document_id), kind, status, document, content_sha256, receivable FROM invoices FINAL "
             "WHERE document_id IN {ids:Array(UUID)}"
         )
         found = {}
-        for part in in_parts(document_ids):
-            for name, kind, status, text, sha256, record in self._db.tuples(sql, {"ids": part}):
-                receivable = Receivable.model_validate_json(record) if record else None
-                made = Written(text.encode(), sha256)
-                is_head = name not in whole and status in FINAL and receivable is not None
-                is_head = is_head and bool(receivable.subscriptions) and not receivable.order
-                found[name] = _Held(head_of(made.text) if is_head else document_of(kind, text), made, receivable)
+        for name, kind, status, text, sha256, record in self._db.tuples(sql, {"ids": list(document_ids)}):
+            receivable = Receivable.model_validate_json(record) if record else None
+            made = Written(text.encode(), sha256)
+            is_head = name not in whole and status in FINAL and _says_enough(receivable)
+            found[name] = _Held(head_of(made.text) if is_head else document_of(kind, text), made, receivable)
         return found
 
     def _strays(self, records: Sequence[tuple[int, LogRecord]]) -> Strays:
@@ -352,6 +359,11 @@ def document_of(kind: str, text: str) -> Document:
 def _only_collects(record: LogRecord) -> bool:
     """Whether a record changes no more than how an invoice stands with its money."""
     return isinstance(record, DocumentAction) and record.action in (*COLLECTS, *MARKED)
+
+
+def _says_enough(held: Receivable | None) -> bool:
+    """Whether an invoice is collected by what its receivable says, so that nobody looks at its lines."""
+    return held is not None and bool(held.subscriptions) and not held.order
 
 
 def _concerned(document: Document) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -83,18 +83,23 @@ class MoneyStore:
             for each in effects for command in each.commands
         ])  # fmt: skip
 
-    def due_steps(self, at: datetime) -> list[DueStep]:
-        """What collection has to do at a time, in the order in which it became due."""
+    def due_steps(self, at: datetime, known: Mapping[str, int]) -> tuple[list[DueStep], dict[str, int]]:
+        """What collection has to do at a time, in the order in which it became due; and how the invoices stand now.
+
+        `known` are revisions of invoices, by id, that were looked at: what has not changed since is left out.
+        """
         rows = self._db.tuples(query_text("due_steps"), {"at": at, "at_most": STEPS_AT_ONCE})
         found = []
-        for customer, status, record, due_at, step_at in rows:
+        for name, revision, customer, status, record, due_at, step_at in rows:
+            if known.get(name) == revision:
+                continue
             held = Receivable.model_validate_json(record)
             if status == "open" and held.open > 0 and due_at <= at and not (held.rests or _is_asked_first(held)):
                 found.append(DueStep("past_due", customer, held, due_at))
             if step_at is not None and step_at <= at and next_step_at(held) is not None and held.policy is not None:
                 again = len(held.attempts) < len(held.policy.days)
                 found.append(DueStep("collect" if again else "give_up", customer, held, step_at))
-        return found
+        return found, {row[0]: row[1] for row in rows}
 
     def waiting(self, table: str, at_most: int) -> list[Outgoing]:
         """Records of a table that were not sent yet, in the order of their keys."""

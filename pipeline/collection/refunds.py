@@ -17,7 +17,7 @@ Only the last is owed again, and then nobody is asked for it by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -80,7 +80,7 @@ def refundable(held: Receivable, balance: Decimal | None) -> Refundable:
 def ask(held: Receivable, asked: Asked, balance: Decimal) -> tuple[Receivable, RefundRequest]:
     """The receivable with a refund on its way, and the request for it. Raises ValueError for more than there is."""
     there = refundable(held, balance)
-    _refuse_beyond(asked, there.total, held.currency, held.number)
+    asked = _checked(asked, there.total, held.owed, held.currency, held.number)
     aside = min(asked.amount, there.aside)
     from_balance = min(asked.amount - aside, there.balance)
     paid_by = [each.number for each in reversed(held.attempts) if each.state == "succeeded"]
@@ -97,14 +97,19 @@ def ask(held: Receivable, asked: Asked, balance: Decimal) -> tuple[Receivable, R
 
 def ask_apart(held: Apart, asked: Asked) -> tuple[Apart, RefundRequest]:
     """Likewise for money that no document takes."""
-    _refuse_beyond(asked, held.free, held.currency, f"payment {held.payment}")
+    asked = _checked(asked, held.free, held.amount, held.currency, f"payment {held.payment}")
     request = _request(asked, held.currency, len(held.refunds) + 1)
     return held.model_copy(update={"refunds": (*held.refunds, _refund(request))}), request
 
 
-def _refuse_beyond(asked: Asked, there: Decimal, currency: str, name: str) -> None:
-    if not ZERO < asked.amount <= there:
+def _checked(asked: Asked, there: Decimal, like: Decimal, currency: str, name: str) -> Asked:
+    """With the decimals of the money that came. Raises ValueError for finer amounts, and for more than there is."""
+    amount = asked.amount + (like - like)
+    if not ZERO < amount <= there:
         raise ValueError(f"amount: {there} {currency} came for {name} and can be sent back, not {asked.amount}")
+    if amount.as_tuple().exponent != (like - like).as_tuple().exponent:
+        raise ValueError(f"amount: {asked.amount} is finer than the minor unit of {currency}")
+    return replace(asked, amount=amount)
 
 
 def _request(asked: Asked, currency: str, number: int) -> RefundRequest:

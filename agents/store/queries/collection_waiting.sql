@@ -1,8 +1,8 @@
 -- collection_waiting: of open business with payment services, per kind how many requests have no outcome, and since when
 -- the oldest has none; beside them invoices that are past due.
 SELECT
-  sum(arrayCount(each -> JSONExtractString(each, 'state') IN ('requested', 'requires_action'), attempts)) AS payments,
-  sum(arrayCount(each -> JSONExtractString(each, 'state') = 'requested', refunds)) AS refunds,
+  sum(arrayCount(each -> JSONExtractString(each, 'state') IN ('requested', 'requires_action'), attempts)) AS payments_open,
+  sum(arrayCount(each -> JSONExtractString(each, 'state') = 'requested', refunds)) AS refunds_open,
   min(arrayMin(each -> if(JSONExtractString(each, 'state') IN ('requested', 'requires_action'),
     parseDateTime64BestEffort(JSONExtractString(each, 'requested_at'), 3, 'UTC'), toDateTime64('2299-01-01', 3, 'UTC')),
     arrayConcat(attempts, refunds, ['{}']))) AS oldest,

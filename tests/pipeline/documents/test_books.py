@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.documents.books import DraftMissing
-from pipeline.documents.document_events import event_texts, events_of, written
+from pipeline.documents.document_events import event_texts, events_of, head_of, rewritten, written
 from schemas.credit import CreditGrant
 from schemas.credit_note import CreditNote
 from schemas.discount import Discount
@@ -250,3 +250,36 @@ def test_what_is_written_once_has_the_bytes_of_every_document_and_event_that_hol
             assert made.sha256 == change.document.sha256()
             whole = [canonical_json(event.model_dump(mode="json")) for event in events_of(change)]
             assert list(event_texts(change, made)) == whole
+
+
+def test_what_is_final_is_written_anew_only_in_how_it_stands_and_has_the_same_bytes() -> None:
+    log = Log(invoice("a"))
+    (final,) = log.final("a").changes
+    before = written(final.document)
+    results = ({"outcome": "succeeded", "amount": "150.00"}, {"outcome": "refunded", "amount": "10.00"})
+    entered = [log.act("past_due", "a")]
+    entered += [
+        log.result("a", {"id": str(number), "document": "a", "currency": "EUR", **told})
+        for number, told in enumerate(results)
+    ]
+    for change in (change for each in entered for change in each.changes):
+        before = rewritten(change.document, before)
+        assert before == written(change.document)
+
+
+def test_an_invoice_without_its_lines_is_collected_like_one_with_them() -> None:
+    whole = Log(invoice("a"))
+    (final,) = whole.final("a").changes
+    head = Log()
+    head.offset = whole.offset
+    head.books.documents["a"] = head_of(written(final.document).text)
+    head.books.receivables["a"] = whole.books.receivables["a"]
+    before = written(final.document)
+    for log in (whole, head):
+        log.act("past_due", "a")
+        log.act("payment", "a", amount="145.20")
+    stands = head.books.documents["a"]
+    assert rewritten(stands, before) == written(whole.books.documents["a"])
+    assert head.books.receivables == whole.books.receivables
+    with pytest.raises(AttributeError):
+        stands.lines  # noqa: B018
