@@ -13,7 +13,6 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 from agents.freezing import freeze, usage_of
-from agents.invoicer import terms_of
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
 from agents.store.frozen_usage import usage_by_meter
@@ -21,6 +20,7 @@ from agents.store.run_lines import RunLineStore
 from pipeline.closing.engines import engine_of
 from pipeline.closing.runs import accrued_dues
 from pipeline.collection.revenue import earned, revenue_lines
+from pipeline.documents.invoicing import Terms
 from schemas.catalogue_entry import Catalogue
 from schemas.customer_state import BillingRun, CustomerState
 from schemas.invoice import Invoice
@@ -67,7 +67,8 @@ class Accruals:
             rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in each.rows]
             before = issued.get(each.closed.close_id, ())
             lines = engine_of(tick).lines(each.closed, usage_by_meter(rows), catalogue, before)
-            made += engine_of(tick).invoices(each.closed, lines, catalogue, terms_of(each.closed, {}, interims))
+            terms = Terms(discounts=each.closed.discounts, interims=interims.get(each.closed.customer, ()))
+            made += engine_of(tick).invoices(each.closed, lines, catalogue, terms)
         return made
 
 

@@ -9,7 +9,6 @@ Source: design.md §7.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +21,7 @@ from agents.delivery import TallyApp
 from agents.ledger import LedgerKeeper
 from agents.logs import Logs
 from agents.record_batch import RecordBatch, by_partition
+from agents.refused_commands import Unreadable, unreadable
 from agents.store.billing import BillingStore, StoredState
 from agents.store.documents import DocumentStore
 from agents.store.drafts import DraftStore, OpenStep
@@ -40,9 +40,7 @@ from schemas.party import buyer_of
 from schemas.subscription_event import Cause
 from schemas.tick import Tick
 
-log = logging.getLogger(__name__)
-
-Read = Command | TickCopy
+Read = Command | TickCopy | Unreadable
 
 
 @dataclass(slots=True)
@@ -90,6 +88,8 @@ class SubscriptionAgent:
             for offset, record in records:
                 if isinstance(record, TickCopy):
                     await self._tick(fold, record.tick, offset)
+                elif isinstance(record, Unreadable):
+                    fold.outcomes.append(record.outcome(fold.clock.number if fold.clock else 0, partition, offset))
                 else:
                     await self._command(fold, record, offset)
             await asyncio.to_thread(self._store_fold, fold)
@@ -98,7 +98,7 @@ class SubscriptionAgent:
         await self._keeper.record(batches)
 
     def _load(self, partition: int, records: Sequence[tuple[int, Read]]) -> _Fold:
-        commands = [record for _, record in records if not isinstance(record, TickCopy)]
+        commands = [record for _, record in records if not isinstance(record, TickCopy | Unreadable)]
         clock = self._store.clock_of(partition)
         told = self._events.between(partition, records[0][0], records[-1][0]) if records else ()
         return _Fold(
@@ -224,11 +224,11 @@ def attach(app: TallyApp, agent: SubscriptionAgent, keeper: LedgerKeeper) -> Non
 
 def _read(batches: Sequence[RecordBatch]) -> Iterator[tuple[int, Read]]:
     for batch in batches:
-        for offset, value in zip(batch.offsets, batch.values, strict=True):
+        for offset, key, value in zip(batch.offsets, batch.keys, batch.values, strict=True):
             try:
                 yield offset, COMMAND_RECORD.validate_json(value or b"")
             except ValidationError as error:
-                log.error("%s/%s at offset %s is no command: %s", COMMANDS, batch.partition, offset, error)
+                yield offset, unreadable(key, value, error)
 
 
 def _action(command: ActOnDocument, state: CustomerState, fold: _Fold, clock: Tick, offset: int) -> DocumentAction:

@@ -271,7 +271,13 @@ async def test_money_for_an_unknown_document_is_kept_apart_and_a_result_may_come
         result = {"id": name, "outcome": "succeeded", "document": document, "attempt": 1, "amount": amount,
                   "currency": "EUR", "detail": ""}  # fmt: skip
         await act(deployment, "payment", name, document, result=result)
+    await act(
+        deployment, "payment", "broken", invoice.id, result={"id": "x", "outcome": "succeeded", "currency": "EUR"}
+    )
     await status(deployment, "paid")
+    told = "SELECT detail FROM command_outcomes FINAL WHERE NOT accepted AND startsWith(request_id, 'unreadable/')"
+    await deployment.until(lambda: deployment.rows(told), "a result that says too little is refused")
+    assert "request broken is no command: act_on_document.result" in deployment.rows(told)[0][0]
     await deployment.tick(DUE)
     await asyncio.sleep(2)  # time enough for a request, if there were one
     assert await kinds(deployment, "billing.payment-requests", "attempt") == []
