@@ -123,7 +123,7 @@ async def sent_back(deployment: Deployment) -> None:
     assert "7.50 EUR came for INV-000001 and can be sent back, not 7.51" in beyond.stderr
     assert (await tally(deployment, *asked, "--request-id", "once")).returncode == 0  # the same request
     with payment_service(deployment, "twice"):
-        await status(deployment, "open", DUE + timedelta(days=30))
+        await status(deployment, "open")
     assert balances(deployment) == {"cash": "7.5", "receivable": "12.5", "revenue": "-20"}
     notices = "SELECT count() FROM notices WHERE toString(key) IN (SELECT key FROM sent_records)"
     await deployment.until(lambda: deployment.rows(notices)[0][0] >= 3, "the notice of it is sent")
