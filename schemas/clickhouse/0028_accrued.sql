@@ -1,4 +1,4 @@
--- 0027_accrued: v_revenue says what unbilled revenue leaves out. The definition is that of 0020.
+-- 0028_accrued: v_revenue says what unbilled revenue leaves out. The definition is that of 0020.
 
 DROP VIEW IF EXISTS v_revenue;
 CREATE VIEW v_revenue (

@@ -1,4 +1,4 @@
--- 0026_refunds: what a payment service is asked to send back. A function of billing.finalisations.
+-- 0027_refunds: what a payment service is asked to send back. A function of billing.finalisations.
 
 CREATE TABLE refund_requests (
   key UUID COMMENT 'that of the request for ever',
