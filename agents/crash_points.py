@@ -1,6 +1,7 @@
 """Where the crash stories kill a worker: before or after each write of each cycle, by SIGKILL.
 
-`TALLY_CRASH_AT=step:before|after:n` names the place and how many times it is passed alive. Without it nothing happens.
+`TALLY_CRASH_AT=step:before|after:n` names the place and the passage on which it dies there, from 1; with several, by
+commas, it dies at whichever comes first and says which. Without it nothing happens.
 """
 
 from __future__ import annotations
@@ -69,18 +70,22 @@ OF_COLLECTION = (Step.DECIDED, Step.DUN, Step.CARRY, Step.THRESHOLD, Step.DRAFT,
 """Of billing, what only payments, overdue invoices, thresholds and hours of grace lead to: a plain month does none."""
 
 
-class CrashPoint:
-    """Kills this process at a named place; at most once, as there is no twice."""
+SAYS = "killed at "
+"""What a worker writes to its standard error before it dies at a place; the place follows."""
 
-    def __init__(self, place: str = "") -> None:
-        self._step, self._when, self._left = "", "", 0
-        if place:
-            self._step, self._when, count = place.split(":")
-            self._left = int(count)
+
+class CrashPoint:
+    """Kills this process at one of some named places; at most once, as there is no twice."""
+
+    def __init__(self, places: str = "") -> None:
+        self._left: dict[tuple[str, str], int] = {}
+        for place in places.split(",") if places else ():
+            step, when, count = place.split(":")
+            self._left[step, when] = int(count)
 
     @contextmanager
     def around(self, step: Step) -> Iterator[None]:
-        """Dies on the way in or on the way out, if that is the place; else the write is timed."""
+        """Dies on the way in or on the way out, if that is a place; else the write is timed."""
         self._at(step, "before")
         began = time.perf_counter()
         yield
@@ -88,7 +93,8 @@ class CrashPoint:
         self._at(step, "after")
 
     def _at(self, step: Step, when: str) -> None:
-        if (step, when) == (self._step, self._when):
-            self._left -= 1
-            if self._left == 0:
+        if (step, when) in self._left:
+            self._left[step, when] -= 1
+            if self._left[step, when] == 0:
+                os.write(2, f"{SAYS}{step}:{when}\n".encode())
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     store_retry_s: int = Field(3600, ge=0, description="how long a store that is away is asked again before we stop")
     outputs: Literal["on", "off"] = Field("on", description="off: a worker that reads, computes and publishes nothing")
     flood_stops: bool = Field(True, description="whether a flood of refusals from several sources stops the worker")
-    crash_at: str = Field("", description="for crash stories: step:before|after:n kills a worker there")
+    crash_at: str = Field("", description="for crash stories: step:before|after:n[,…] kills a worker there")
     signing_key: Path | None = Field(None, description="file of the key that signs evidence; default: in `home`")
     log_format: Literal["text", "json"] = Field("text", description="json: one object per line, with positions")
     metrics_port: int = Field(0, ge=0, le=65535, description="port of a worker's /livez, /readyz and /metrics; 0: none")

@@ -67,8 +67,8 @@ def settings_of(services: Services) -> Settings:
 
 
 def told(text: str) -> None:
-    """Progress, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Progress, on standard error, with the time of day."""
+    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
 def report(verdict: Verdict, sabotage: str) -> int:
@@ -87,6 +87,8 @@ def report(verdict: Verdict, sabotage: str) -> int:
     }
     for name, value in rows.items():
         print(f"{name:<22} {value}")
+    for place, deaths in verdict.places.items():
+        print(f"  died at {place:<20} {deaths:>5,}")
     for difference in verdict.differences:
         print(f"  {difference}")
     return PROOF_FAILED if verdict.differences else OK

@@ -1,7 +1,12 @@
-"""Which place a worker dies at next, and how often each was died at. The places are the steps, before and after."""
+"""Which places a worker may die at next, and how often each was died at. The places are the steps, before and after.
+
+A life is armed with every place that is due, and dies at whichever it comes to first. So no place waits for a worker
+that happens to hold the right partition at the right moment, and none is tried in vain while others are passed.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -12,38 +17,51 @@ KINDS = {"ingest": INGESTION, "billing": tuple(step for step in BILLING if step 
 
 
 class Planner:
-    """Gives each worker of a kind the place that was died at least; counts every death."""
+    """Gives each worker of a kind the places that were died at too seldom so far; counts every death."""
 
     def __init__(self, *, each: Mapping[str, int]) -> None:
-        self._each = each
+        self.each = each
+        """Kind of worker -> how often each of its places is to be died at."""
         self.places: dict[str, Counter[str]] = {
             kind: Counter({f"{step}:{when}": 0 for step in steps for when in ("before", "after")})
             for kind, steps in KINDS.items()
         }
         self.others: Counter[str] = Counter()
-        self._tried: Counter[str] = Counter()
 
     @property
     def kills(self) -> int:
         """Deaths by SIGKILL of anything."""
         return sum(sum(counts.values()) for counts in self.places.values()) + sum(self.others.values())
 
-    def next(self, kind: str) -> str:
-        """`step:when` to die at."""
+    def due(self, kind: str, done: float) -> Sequence[str]:
+        """`step:when` to die at, whichever comes first, once a share `done` of the run is behind us.
+
+        Deaths are spread over the run. Where all that are due were died, the rarest places come again; one of which
+        nobody comes to leaves the others alone until more of the run is done, and the work goes on to it.
+        """
         counts = self.places[kind]
-        # In the order of the cycle: whoever died before a write left its work to the next. A place that is not reached
-        # is tried again after the others.
-        place = min(counts, key=lambda name: (counts[name], self._tried[name]))
-        self._tried[place] += 1
-        return place
+        below = max(min(counts.values()) + 1, math.ceil(self.each[kind] * min(done, 1.0)))
+        return [place for place, count in counts.items() if count < below]
 
     def died_at(self, kind: str, place: str) -> None:
-        """A worker died at its place."""
+        """A worker died at a place."""
         self.places[kind][place] += 1
 
     def lacking(self, kind: str) -> Sequence[str]:
         """Places that were not died at often enough."""
-        return [place for place, count in self.places[kind].items() if count < self._each[kind]]
+        return [place for place, count in self.places[kind].items() if count < self.each[kind]]
+
+    def missing(self) -> Sequence[str]:
+        """The same of all kinds, in words."""
+        return [
+            f"{place} {self.places[kind][place]}/{self.each[kind]}" for kind in KINDS for place in self.lacking(kind)
+        ]
+
+    def share(self) -> float:
+        """How much of what is to be died at places was died: 0 to 1."""
+        wanted = sum(self.each[kind] * len(counts) for kind, counts in self.places.items())
+        died = sum(min(count, self.each[kind]) for kind, counts in self.places.items() for count in counts.values())
+        return died / wanted if wanted else 1.0
 
     def rarest(self) -> tuple[str, int]:
         """The place that was died at least, and how often."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agents.settings import Settings
 from tests.crash.calm import rebalances, replayed
+from tests.crash.progress import Progress
 from tests.crash.proof import Proof
 from tests.crash.proxy import Proxy
 from tests.crash.sabotage import KINDS, sabotaged
@@ -66,7 +67,7 @@ async def _rage(
 ) -> None:
     await storm.begin()
     verdict.redelivered = await rebalances(deployment, nursery, storm, told)
-    began, raged = time.monotonic(), Progress(told)
+    began, raged = time.monotonic(), Progress(told, storm)
     await storm.rage(raged.tell)
     verdict.seconds = time.monotonic() - began
     _note(verdict, storm, proxy)
@@ -106,21 +107,4 @@ def _note(verdict: Verdict, storm: Storm, proxy: Proxy) -> None:
     verdict.others = {**storm.planner.others, "answers cut": proxy.cuts, "answers delayed": proxy.delays}
     verdict.zombies, verdict.exits = storm.zombies, dict(storm.exits)
     verdict.differences += storm.faults
-    for place in (*storm.planner.lacking("ingest"), *storm.planner.lacking("billing")):
-        verdict.differences.append(f"nobody died often enough at {place}")
-
-
-class Progress:
-    """One line every few seconds while the storm lasts."""
-
-    def __init__(self, told: Told) -> None:
-        self._told, self._began = told, time.monotonic()
-
-    def tell(self, storm: Storm) -> None:
-        """Where it stands."""
-        place, deaths = storm.planner.rarest()
-        self._told(
-            f"{time.monotonic() - self._began:5.0f} s: {storm.planner.kills:,} kills, "
-            f"{deaths} at {place}, the rarest place, {storm.zombies} zombies, {storm.events:,} events on "
-            f"{len(storm.days)} days"
-        )
+    verdict.differences += [f"never came to its end: {what}" for what in storm.still_missing()]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+FEWEST_DAYS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -18,6 +20,7 @@ class Size:
     each_billing_place: int
     zombies: int
     events_per_day: int
+    """Of the last days, which only lead workers to where they are still to die, a tenth."""
     chunk: int
     within_s: float
     ingest_workers: int = 3
@@ -29,13 +32,15 @@ class Size:
     tell_every_s: float = 5.0
     zombie_odds: float = 0.04
     random_odds: float = 0.2
+    random_billing: int = 0
+    """Billing workers that die at no place in particular."""
 
     def part(self, fraction: float) -> Size:
-        """The same run, but only so much of it; every place at least once."""
+        """The same run, but only so much of it, on four days at least; every place at least once."""
         scaled = {name: max(1, round(getattr(self, name) * fraction)) for name in (
-            "events", "kills", "each_place", "each_billing_place", "zombies", "events_per_day",
+            "events", "kills", "each_place", "each_billing_place", "zombies", "random_billing",
         ) if getattr(self, name)}  # fmt: skip
-        return replace(self, **scaled)
+        return replace(self, **scaled, events_per_day=min(self.events_per_day, -(-scaled["events"] // FEWEST_DAYS)))
 
 
 SHORT = Size(
@@ -62,11 +67,12 @@ FULL = Size(
     zombies=10,
     events_per_day=50_000,
     chunk=1_000,
-    within_s=2_400,
+    within_s=3_600,
+    tell_every_s=15.0,
 )
 BILLING = replace(
     FULL, events=100_000, kills=700, each_place=1, zombies=5, events_per_day=2_500, chunk=250, ingest_workers=1,
-    random_odds=0.3,
+    billing_workers=3, random_odds=0.3, random_billing=200, within_s=1_800,
 )  # fmt: skip
 """Mostly billing workers die: ten at each named step, and two hundred at random between the steps."""
 SIZES = {"short": SHORT, "billing": BILLING, "full": FULL}

@@ -14,6 +14,7 @@ from typing import TypeVar
 from agents.catalogue import CatalogueLog
 from agents.cli.failures import Refused
 from agents.commands import send
+from agents.crash_points import SAYS
 from agents.settings import Settings
 from agents.store.connection import StoreUnavailable
 from agents.topics import KafkaUnavailable
@@ -22,6 +23,7 @@ from tests.crash import usage
 from tests.crash.planner import Planner
 from tests.crash.proxy import Proxy
 from tests.crash.size import Size
+from tests.crash.standing import Standing
 from tests.crash.usage import Day
 from tests.deployments import Deployment, environment
 from tests.groups import members
@@ -31,8 +33,10 @@ from tests.services import Server, Services
 CALM = ""
 GAVE_UP = 70
 OPEN_DAYS = 6
-"""Days that may be published and not yet closed: the producer does not run away from the storm."""
+"""Days that may be published and not yet billed: beyond them the producer waits, and only who bills still dies, until
+half of them are billed."""
 Answer = TypeVar("Answer")
+Told = Callable[[str], None]
 
 
 class Storm:
@@ -56,7 +60,9 @@ class Storm:
         self.exits: Counter[int] = Counter()
         self.zombies = self.gave_up = 0
         self.faults: list[str] = []
-        self._calm, self._gathered = asyncio.Event(), asyncio.Event()
+        self._where = Standing(deployment.settings)
+        self._calm, self._gathered, self._caught_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._caught_up.set()
 
     @property
     def events(self) -> int:
@@ -81,7 +87,10 @@ class Storm:
     async def publish_day(self) -> Day:
         """One more day: its records, a newcomer's command, its tick. Returns once the broker has all of it."""
         number = len(self.days)
-        day = Day(number, self.events, self.events + self._size.events_per_day)
+        left = self._size.events - self.events
+        # What comes once the events are many enough only leads workers to where they are still to die.
+        events = self._size.events_per_day if left > 0 else max(1, self._size.events_per_day // 10)
+        day = Day(number, self.events, self.events + events)
         for records in usage.records(day, chunk=self._size.chunk):
             await insisting(lambda batch=records: self._deployment.publish(batch))  # type: ignore[misc]
             await asyncio.sleep(self._size.pause_s)
@@ -110,7 +119,7 @@ class Storm:
 
     # -- the weather -------------------------------------------------------------------------------------------------
 
-    async def rage(self, told: Callable[[Storm], None]) -> None:
+    async def rage(self, told: Told) -> None:
         """Kills and fails until enough days were published and every place was died at often enough."""
         lives = [asyncio.create_task(self._live_and_die(kind, name)) for kind, name in self.slots]
         telling = asyncio.create_task(self._tell(told))
@@ -118,6 +127,7 @@ class Storm:
             await self._rage(lives)
             await self._settle(lives)
         finally:  # also if it fails: nobody may wait for the death of a worker that no nursery tells of
+            self._where.close()
             for task in (*lives, telling):
                 task.cancel()
             await asyncio.gather(*lives, telling, return_exceptions=True)
@@ -139,33 +149,40 @@ class Storm:
 
     async def _days(self, lives: list[asyncio.Task[None]]) -> None:
         give_up_at = time.monotonic() + self._size.within_s
-        while not self._enough():
+        while self.still_missing():
             await self.publish_day()
-            # Who is to die while storing needs something to store: then the producer goes on whatever is still open.
-            while not self.planner.lacking("ingest") and await self._open_days() > OPEN_DAYS:
-                self._check_time(give_up_at)
-                _raise_if_done(lives)
-                if self._nothing_is_missing():
-                    return
-                await asyncio.sleep(0.2)
-            self._check_time(give_up_at)
+            await self._billed_to(OPEN_DAYS, give_up_at, lives)
+            if not self._caught_up.is_set():
+                await self._billed_to(OPEN_DAYS // 2, give_up_at, lives)
+                self._caught_up.set()
 
-    def _check_time(self, give_up_at: float) -> None:
-        if time.monotonic() > give_up_at:
-            raise AssertionError(f"not within {self._size.within_s} s; never died at: {self._missing()}")
+    async def _billed_to(self, open_days: int, give_up_at: float, lives: list[asyncio.Task[None]]) -> None:
+        """Waits while more days than that are open, unless nothing is missing any more."""
+        while await self.open_days() > open_days and self.still_missing():
+            self._caught_up.clear()
+            if time.monotonic() > give_up_at:
+                missing = ", ".join(self.still_missing())
+                raise AssertionError(f"not within {self._size.within_s} s: {missing}; {await self._standing()}")
+            _raise_if_done(lives)
+            await asyncio.sleep(0.2)
 
-    async def _open_days(self) -> int:
+    async def open_days(self) -> int:
+        """Days that are published and not billed in full."""
         return len(self.days) - await insisting(lambda: asyncio.to_thread(self.closed_days))
 
-    def _enough(self) -> bool:
-        return self.events >= self._size.events and self._nothing_is_missing()
+    def still_missing(self) -> list[str]:
+        """What the storm must still do, in words."""
+        short = [f"{what} {is_:,}/{wanted:,}" for what, (is_, wanted) in self.counts().items() if is_ < wanted]
+        return short + list(self.planner.missing())
 
-    def _nothing_is_missing(self) -> bool:
-        enough = self.planner.kills >= self._size.kills and self.zombies >= self._size.zombies
-        return enough and self.events >= self._size.events and not self._missing()
-
-    def _missing(self) -> list[str]:
-        return [*self.planner.lacking("ingest"), *self.planner.lacking("billing")]
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """What is counted -> how much of it there was, and is wanted."""
+        size, planner = self._size, self.planner
+        return {
+            "kills": (planner.kills, size.kills), "events": (self.events, size.events),
+            "zombies": (self.zombies, size.zombies),
+            "billing workers killed at random": (planner.others["billing"], size.random_billing),
+        }  # fmt: skip
 
     async def _settle(self, lives: list[asyncio.Task[None]]) -> None:
         """Waits for the workers of the calm, which do the rest of the work."""
@@ -174,19 +191,23 @@ class Storm:
         while (closed := await insisting(lambda: asyncio.to_thread(self.closed_days))) < len(self.days):
             _raise_if_done(lives)
             if time.monotonic() > deadline:
-                refused = self._deployment.rows("SELECT detail FROM command_outcomes FINAL WHERE NOT accepted LIMIT 3")
-                parked = self._deployment.rows("SELECT customer, tick, detail FROM parked_runs FINAL LIMIT 3")
                 raise AssertionError(
-                    f"after the storm only {closed} of {len(self.days)} days were closed; refused {refused}, "
-                    f"parked {parked}"
+                    f"after the storm only {closed} of {len(self.days)} days were billed: {await self._standing()}"
                 )
             await asyncio.sleep(0.2)
         await self._deployment.stored(within_s=self._size.settle_s)
 
-    async def _tell(self, told: Callable[[Storm], None]) -> None:
+    async def _standing(self) -> str:
+        return await insisting(lambda: asyncio.to_thread(self._where.text))
+
+    async def _tell(self, told: Told) -> None:
         while True:
             await asyncio.sleep(self._size.tell_every_s)
-            told(self)
+            try:
+                where = await asyncio.to_thread(self._where.text)
+            except StoreUnavailable:
+                where = "ClickHouse is away"
+            told(where)
 
     async def _weather(self) -> None:
         """Servers die and answers fail, in turn, with calm between."""
@@ -196,6 +217,7 @@ class Storm:
         while True:
             for fault in faults:
                 await asyncio.sleep(self._rnd.uniform(0.5, 1.5) * self._size.calm_s)
+                await self._caught_up.wait()
                 await fault()
 
     async def _failing(self) -> None:
@@ -221,7 +243,9 @@ class Storm:
         await self._kill(life, kind, life.exit_code)
         while not self._calm.is_set():
             drawn = self._rnd.random()
-            if kind == "ingest" and drawn < self._size.zombie_odds:
+            if kind == "ingest" and not self._caught_up.is_set():
+                await self._lets_bill(kind, instance)
+            elif kind == "ingest" and drawn < self._size.zombie_odds:
                 await self._zombie(kind, instance)
             elif drawn < self._size.random_odds:
                 await self._killed_at_random(kind, instance)
@@ -236,13 +260,21 @@ class Storm:
                 await life.death()
                 raise
 
+    async def _lets_bill(self, kind: str, instance: str) -> None:
+        """Lives, as who bills needs what it stores and audits, until the bills have caught up."""
+        life = self._start(kind, instance, instance=instance)
+        await self._kill(life, kind, await self._end(life, self._size.within_s, self._caught_up))
+
     async def _killed_at_a_place(self, kind: str, instance: str) -> None:
-        place = self.planner.next(kind)
-        passes = self._rnd.choice((1, 1, 2, 3)) if kind == "ingest" else 1
-        life = self._start(kind, instance, instance=instance, crash_at=f"{place}:{passes}")
+        due = self.planner.due(kind, self.events / self._size.events)
+        passes = (1, 1, 2, 3) if kind == "ingest" else (1,)
+        log = self._log(instance)
+        begins = log.stat().st_size if log.exists() else 0
+        crash_at = ",".join(f"{place}:{self._rnd.choice(passes)}" for place in due)
+        life = self._start(kind, instance, instance=instance, crash_at=crash_at)
         code = await self._end(life, self._size.life_s)
         if code == -signal.SIGKILL:
-            self.planner.died_at(kind, place)
+            self.planner.died_at(kind, _place_in(log, begins))
         else:
             await self._kill(life, kind, code)
 
@@ -275,16 +307,20 @@ class Storm:
 
     def _start(self, kind: str, log: str, **changed: object) -> Life:
         settings: Settings = self._behind_proxy.model_copy(update=changed)
-        return self._nursery.start(("worker", kind), environment(settings), self._folder / f"{log}.log")
+        return self._nursery.start(("worker", kind), environment(settings), self._log(log))
 
-    async def _end(self, life: Life, within_s: float) -> int | None:
-        """Its exit code, if it dies within a limit or before the calm."""
-        calm, dead = asyncio.create_task(self._calm.wait()), asyncio.create_task(life.death())
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+    async def _end(self, life: Life, within_s: float, *events: asyncio.Event) -> int | None:
+        """Its exit code, if it dies within a limit and before the calm or another event."""
+        waits = [asyncio.create_task(event.wait()) for event in (self._calm, *events)]
+        dead = asyncio.create_task(life.death())
         try:
-            await asyncio.wait((calm, dead), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((*waits, dead), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            calm.cancel()
-            dead.cancel()
+            for wait in (*waits, dead):
+                wait.cancel()
         return life.exit_code
 
     def _count(self, code: int, name: str) -> None:
@@ -293,6 +329,14 @@ class Storm:
         # Asked to stop before it listened to signals, a worker dies of the signal itself.
         if code not in (0, GAVE_UP, -signal.SIGKILL, -signal.SIGTERM):
             self.faults.append(f"a worker {name} ended with {code}: see {self._folder}")
+
+
+def _place_in(log: Path, begins: int) -> str:
+    """Where a worker says that it died, in what it wrote to its log from there on."""
+    with log.open("rb") as file:
+        file.seek(begins)
+        says = [line for line in file.read().decode(errors="replace").splitlines() if SAYS in line]
+    return says[-1].rpartition(SAYS)[2]
 
 
 def _raise_if_done(tasks: list[asyncio.Task[None]]) -> None:

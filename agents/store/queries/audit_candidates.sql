@@ -1,11 +1,13 @@
--- audit_candidates: hashes of identities that events between two vectors have twice, or have and the index knows. Hashes
--- find candidates in little memory; a collision only brings a candidate too many. One of several shares of the hashes.
-WITH fresh AS (
-  SELECT bitAnd(cityHash64(source, id), 0xFFFFFFFFFFFF) AS identity FROM events
-  WHERE $days AND bitNot(inv_offset) >= {from:Array(UInt64)}[k_partition + 1]
-    AND bitNot(inv_offset) < {usage:Array(UInt64)}[k_partition + 1]
-    AND identity % {shares:UInt16} = {share:UInt16})
-SELECT identity FROM fresh GROUP BY identity HAVING count() > 1
-UNION DISTINCT
-SELECT i.identity FROM identities AS i INNER JOIN fresh AS f ON i.identity = f.identity
-SETTINGS join_algorithm = 'full_sorting_merge'
+-- audit_candidates: identities that a slice has in several rows, or has and the index knows. Hashes find them in little
+-- memory; a collision only brings one too many. A range of the hashes: the slice and the index are both sorted by them.
+INSERT INTO audit_candidates (run, identity)
+SELECT {run:UInt64}, identity FROM (
+  SELECT identity FROM audit_identities
+  WHERE run = {run:UInt64} AND identity >= {low:UInt64} AND identity < {high:UInt64}
+  GROUP BY identity HAVING count() > 1
+  SETTINGS optimize_aggregation_in_order = 1
+  UNION ALL
+  SELECT identity FROM identities
+  WHERE identity >= {low:UInt64} AND identity < {high:UInt64} AND identity IN (
+    SELECT identity FROM audit_identities
+    WHERE run = {run:UInt64} AND identity >= {low:UInt64} AND identity < {high:UInt64}))

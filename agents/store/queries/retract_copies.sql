@@ -1,22 +1,27 @@
--- retract_copies: later copies of some identities, which are given by their hashes. The copy that counts is the one under
--- the earliest tick, then at the smaller (offset, partition): a function of the log, whoever asks and when. $days are the
--- days of the events that are new; those of the others the index knows.
+-- retract_copies: later copies of the candidates of a slice. The copy that counts is the one under the earliest tick, then
+-- at the smaller (offset, partition): a function of the log, whoever asks and when. $days are the days of the slice; those
+-- of earlier copies the index knows. One with none before it within the horizon, in time of arrival, counts again.
 INSERT INTO retractions (type, subject, ts, source, id, k_epoch, k_partition, k_offset, first_partition, first_offset,
   kind, restamped)
 WITH
-  keys AS (
-    SELECT type, subject, ts, source, id FROM events
-    WHERE ($days OR toYYYYMMDD(ts) IN (
-        SELECT toYYYYMMDD(day) FROM identities WHERE identity IN {identities:Array(UInt64)}))
-      AND bitAnd(cityHash64(source, id), 0xFFFFFFFFFFFF) IN {identities:Array(UInt64)}),
+  keys AS ( -- of identities that stand under more than one: copies in one partition with the same key collapse
+    SELECT found.1 AS type, found.2 AS subject, found.3 AS ts, source, id
+    FROM (
+      SELECT source, id, groupUniqArray(tuple(type, subject, ts, k_partition)) AS places
+      FROM events
+      WHERE ($days OR toYYYYMMDD(ts) IN (
+          SELECT toYYYYMMDD(day) FROM identities WHERE identity IN (
+            SELECT identity FROM audit_candidates WHERE run = {run:UInt64})))
+        AND bitAnd(cityHash64(source, id), 0xFFFFFFFFFFFF) IN (
+          SELECT identity FROM audit_candidates WHERE run = {run:UInt64})
+      GROUP BY source, id
+      HAVING length(places) > 1)
+    ARRAY JOIN places AS found),
   copies AS (
-    SELECT type, subject, ts, source, id, k_epoch, k_partition, bitNot(inv_offset) AS k_offset, data
+    SELECT type, subject, ts, source, id, k_epoch, k_partition, bitNot(inv_offset) AS k_offset, data, appended_at
     FROM events FINAL
     WHERE (type, subject, ts, source, id) IN keys
-      AND bitNot(inv_offset) < {usage:Array(UInt64)}[k_partition + 1]
-      AND appended_at >= (
-        SELECT max(appended_at) FROM events
-        WHERE $days AND bitNot(inv_offset) < {usage:Array(UInt64)}[k_partition + 1]) - INTERVAL {horizon_days:UInt32} DAY),
+      AND bitNot(inv_offset) < {usage:Array(UInt64)}[k_partition + 1]),
   reached AS (
     SELECT toUInt16(part - 1) AS k_partition, usage[part] AS next_offset, min(number) AS tick
     FROM (SELECT number, usage FROM ticks FINAL) ARRAY JOIN arrayEnumerate(usage) AS part
@@ -27,9 +32,11 @@ WITH
 SELECT type, subject, ts, source, id, k_epoch, k_partition, k_offset, first.1, first.2,
   if(data = first.3, 'duplicate', 'conflict'), (type, subject, ts) != (first.4, first.5, first.6)
 FROM (
-  SELECT *, first_value(tuple(k_partition, k_offset, data, type, subject, ts)) OVER same AS first,
-    row_number() OVER same AS place
-  FROM ranked
-  WINDOW same AS (PARTITION BY source, id ORDER BY tick, k_offset, k_partition
-    ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING))
-WHERE place > 1
+  SELECT *, argMaxIf(tuple(k_partition, k_offset, data, type, subject, ts), place, counts) OVER (
+    PARTITION BY source, id ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS first
+  FROM (
+    SELECT *, row_number() OVER (PARTITION BY source, id ORDER BY tick, k_offset, k_partition) AS place,
+      max(appended_at) OVER (PARTITION BY source, id ORDER BY tick, k_offset, k_partition
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) < appended_at - INTERVAL {horizon_days:UInt32} DAY AS counts
+    FROM ranked))
+WHERE NOT counts
