@@ -40,8 +40,8 @@ check: $(STAMP) ## Format, lint, types and unit tests: what must pass before eve
 	@$(RUN)/mypy
 	@$(RUN)/python -m pytest -q -n $(JOBS) -m "not services and not docker" $(ARGS)
 
-crash: $(STAMP) ## Kill everything a thousand times and prove 0 lost, 0 doubled; SIZE=short|billing, PART=0.1, SABOTAGE=drop|double|shift.
-	@$(RUN)/python -m tests.crash --size $(or $(SIZE),full) $(if $(PART),--part $(PART)) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(if $(SEED),--seed $(SEED))
+crash: $(STAMP) ## Kill everything a thousand times and prove 0 lost, 0 doubled; SIZE=short|billing|outage, PART=0.1, SABOTAGE=drop|double|shift, LENGTH=1800.
+	@$(RUN)/python -m tests.crash --size $(or $(SIZE),full) $(if $(PART),--part $(PART)) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(if $(SEED),--seed $(SEED)) $(if $(LENGTH),--length $(LENGTH)) $(if $(RATE),--rate $(RATE))
 
 format: $(STAMP) ## Format the code and mend what the linter can mend.
 	@$(RUN)/ruff format .

@@ -25,6 +25,11 @@ class Step(StrEnum):
     LEDGER = "ledger"
     COMMIT = "commit"
 
+    RETRACT = "retract"
+    LOOK_UP = "look_up"
+    SLICE = "slice"
+    AUDIT = "audit"
+
     TICKS = "ticks"
     COPIES = "copies"
 
@@ -65,7 +70,9 @@ class Step(StrEnum):
 
 
 INGESTION = (Step.EVENTS, Step.CORRECTIONS, Step.DEAD_LETTERS, Step.LEDGER, Step.COMMIT)
-BILLING = tuple(step for step in Step if step not in INGESTION)
+AUDITING = (Step.RETRACT, Step.LOOK_UP, Step.SLICE, Step.AUDIT)
+"""By ingest workers, before anything closes."""
+BILLING = tuple(step for step in Step if step not in (*INGESTION, *AUDITING))
 OF_COLLECTION = (Step.DECIDED, Step.DUN, Step.CARRY, Step.THRESHOLD, Step.DRAFT, Step.DRAFTED)
 """Of billing, what only payments, overdue invoices, thresholds and hours of grace lead to: a plain month does none."""
 

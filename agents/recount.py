@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from agents.clock import first_tick
 from agents.logs import LogRecord, Logs
+from agents.store.audits import IDENTITY_HORIZON_DAYS
 from agents.store.positions import PositionStore
 from agents.store.recount import RecountStore, StoredRow
 from agents.topics import USAGE_EVENTS
@@ -27,7 +28,6 @@ NAMED = 20
 COPY = "copy: "
 EXPIRED = "expired"
 ERASED = "erased"
-IDENTITY_HORIZON_DAYS = 400
 
 
 @dataclass(slots=True)

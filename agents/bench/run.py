@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.bench import ceilings, close, collection, engine, http, latency, limits, line, rating, sealing, usage
+from agents.bench import audit, ceilings, close, collection, engine, http, latency, limits, line, rating, sealing, usage
 from agents.bench.figures import Figures
 from agents.bench.site import Say, Site
 
@@ -29,6 +29,7 @@ PARTS: Mapping[str, Plan] = {
     "engine": Plan(engine.measure, 150_000, 1_000_000),
     "line": Plan(line.measure, 300_000, 3_000_000),
     "sealing": Plan(sealing.measure, 240_000, 2_400_000),
+    "audit": Plan(audit.measure, 600_000, 6_000_000),
     "latency": Plan(latency.measure, 8, 60),
     "http": Plan(http.measure, 4, 20),
     "limits": Plan(limits.measure, 8, 40),

@@ -29,6 +29,7 @@ class Part(StrEnum):
     ENGINE = "engine"
     LINE = "line"
     SEALING = "sealing"
+    AUDIT = "audit"
     LATENCY = "latency"
     HTTP = "http"
     LIMITS = "limits"

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from string import Template
 from typing import NamedTuple
 
 from agents.store.connection import Connection, query_text
-<<<<<<< HEAD
-from agents.store.positions import TOUCHED_DAYS
-from pipeline.meters.sealing import chunks
 from pipeline.meters.vectors import padded
-=======
 from pipeline.proof.positions import Range
-from pipeline.meters.vectors import padded
->>>>>>> 8d4e244 (WIP)
 from schemas.tick import USAGE, Tick
 
 AT_ONCE = 2_000_000
 """Identities that are looked up in one statement: so much memory a slice takes, however large it is."""
 HASHES = 1 << 48
+IDENTITY_HORIZON_DAYS = 400
 SLICE_DAYS = (
     "toYYYYMMDD(ts) IN (SELECT toYYYYMMDD(toDateTime(arrayJoin(panes) * 300, 'UTC')) FROM ledger "
     "WHERE topic = 'usage.events' AND next_offset > {from:Array(UInt64)}[k_partition + 1] "
@@ -60,7 +55,7 @@ class AuditStore:
         return (rows[0][0], tuple(rows[0][1])) if rows else (0, ())
 
     def reached(self) -> tuple[int, ...]:
-        """The vector below which every slice is done, at or beyond that of the last audited tick; () before the first."""
+        """The vector below which everything was looked at, at or beyond that of the last audited tick; () at first."""
         rows = self._db.tuples("SELECT usage FROM audit_slices ORDER BY positions DESC LIMIT 1")
         return max(self.audited()[1], tuple(rows[0][0]) if rows else (), key=sum)
 
@@ -81,42 +76,9 @@ class AuditStore:
         )
         return tuple(rows[0][0])
 
-    def audit(self, part: Slice, *, horizon_days: int) -> tuple[Range, ...]:
-        """Retracts later copies of the identities of a slice; the positions of it that no table knows, in order.
-
-        Identities are looked up in an index, which learns the new ones last: a try that dies in between only makes the
-        next one look at more. Everything before the slice must have been audited.
-        """
-        run = secrets.randbits(63)
-        try:
-            return self._audit(run, part, horizon_days)
-        finally:
-            for table in ("audit_identities", "audit_candidates"):
-                self._db.execute(f"ALTER TABLE {table} DROP PARTITION {run}")
-
-    def _audit(self, run: int, part: Slice, horizon_days: int) -> tuple[Range, ...]:
-        width = len(part.to)
-        start = padded(part.start, width)
-        asked: dict[str, object] = {"run": run, "from": start, "usage": list(part.to)}
-        days = SLICE_DAYS if any(start) else "1"
-        self._run("audit_identities", asked, days)
-        shares = 1 + part.positions // AT_ONCE
-        for share in range(shares):
-            self._run("audit_candidates", {**asked, "low": _hash(share, shares), "high": _hash(share + 1, shares)}, days)
-        unknown = self._db.tuples(query_text("audit_gaps"), asked)
-        count = "SELECT count() FROM audit_candidates WHERE run = {run:UInt64}"
-        if self._db.tuples(count, asked)[0][0]:
-            self._run("retract_copies", {**asked, "horizon_days": horizon_days}, days)
-            unknown += self._db.tuples(Template(query_text("audit_hidden")).substitute(days=days), asked)
-        self._run("index_identities", asked, days)
-        return tuple(sorted(Range(*row) for row in unknown))
-
-    def _run(self, name: str, asked: Mapping[str, object], days: str) -> None:
-        self._db.execute(Template(query_text(name)).substitute(days=days), asked)
-
-    def done(self, part: Slice) -> None:
-        """Notes that everything below the end of a slice is looked at: its last write."""
-        self._db.insert("audit_slices", ("positions", "usage"), [(sum(part.to), list(part.to))])
+    def begin(self, part: Slice) -> SliceTry:
+        """A try of a slice. Everything before it must have been audited."""
+        return SliceTry(self._db, part)
 
     def retracted_panes(self, before: Sequence[int], tick: Tick) -> tuple[int, ...]:
         """Panes (unix time ÷ 300) of the copies in `[before, tick's vector)` that are retracted, ascending."""
@@ -134,5 +96,44 @@ class AuditStore:
         self._db.insert("audits", ("tick", "usage"), [(tick.number, list(tick.vector.of(USAGE)))])
 
 
-def _hash(share: int, shares: int) -> int:
-    return HASHES * share // shares
+class SliceTry:
+    """One try of a slice, on rows of its own: others may try the same slice, and come to the same.
+
+    Identities are looked up in an index, which learns the new ones last: a try that dies before makes the next one look
+    at no more, one that dies between that and its end at every identity of the slice.
+    """
+
+    def __init__(self, connection: Connection, part: Slice) -> None:
+        self._db, self._part = connection, part
+        self._run = secrets.randbits(63)
+        start = padded(part.start, len(part.to))
+        self._asked: dict[str, object] = {"run": self._run, "from": start, "usage": list(part.to)}
+        self._days = SLICE_DAYS if any(start) else "1"
+
+    def look_up(self, *, horizon_days: int = IDENTITY_HORIZON_DAYS) -> tuple[Range, ...]:
+        """Retracts later copies of the slice's identities; the positions of it that no table knows, in order."""
+        self._execute("audit_identities")
+        shares = 1 + self._part.positions // AT_ONCE
+        for share in range(shares):
+            self._execute("audit_candidates", low=HASHES * share // shares, high=HASHES * (share + 1) // shares)
+        unknown = self._db.tuples(query_text("audit_gaps"), self._asked)
+        if self._db.tuples("SELECT count() FROM audit_candidates WHERE run = {run:UInt64}", self._asked)[0][0]:
+            self._execute("retract_copies", horizon_days=horizon_days)
+            unknown += self._db.tuples(self._text("audit_hidden"), self._asked)
+        return tuple(sorted(Range(*row) for row in unknown))
+
+    def done(self) -> None:
+        """The index learns the slice's identities; then it is noted that everything below its end is looked at."""
+        self._execute("index_identities")
+        self._db.insert("audit_slices", ("positions", "usage"), [(sum(self._part.to), list(self._part.to))])
+
+    def close(self) -> None:
+        """Drops what it worked on. A try that never comes to it leaves rows that go after a day."""
+        for table in ("audit_identities", "audit_candidates"):
+            self._db.execute(f"ALTER TABLE {table} DROP PARTITION {self._run}")
+
+    def _execute(self, name: str, **more: object) -> None:
+        self._db.execute(self._text(name), {**self._asked, **more})
+
+    def _text(self, name: str) -> str:
+        return Template(query_text(name)).substitute(days=self._days)

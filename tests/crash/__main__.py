@@ -14,20 +14,29 @@ from agents.cli.exit_codes import OK, PROOF_FAILED
 from agents.settings import Settings
 from agents.store.migrations import migrate
 from agents.topics import reconcile_topics
+from tests.crash import usage
+from tests.crash.outage import Found, outages
 from tests.crash.run import Verdict, run
 from tests.crash.sabotage import KINDS
 from tests.crash.size import SIZES, Size
+from tests.deployments import Deployment
 from tests.services import Services, start_services
+
+OUTAGE = "outage"
 
 
 def main() -> int:
     """Parses the command line and runs."""
     parser = argparse.ArgumentParser(prog="make crash", description=__doc__)
-    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--size", choices=[*SIZES, OUTAGE], default="full")
+    parser.add_argument("--length", type=float, default=1800, help="of size outage: seconds that each server is away")
+    parser.add_argument("--rate", type=int, default=2000, help="of size outage: events per second")
     parser.add_argument("--part", type=float, default=1.0, help="only so much of it: 0.1 is a tenth")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats the draws, not the interleaving")
     parser.add_argument("--sabotage", choices=[*KINDS], default="", help="damage a row before the proof: must fail")
     asked = parser.parse_args()
+    if asked.size == OUTAGE:
+        return away(asked.length, asked.rate)
     told(
         f"crash run, {asked.part:.0%} of size {asked.size}, seed {asked.seed}; "
         "Kafka and ClickHouse are started for it alone"
@@ -40,6 +49,37 @@ def main() -> int:
     finally:
         services.end()
     return report(verdict, asked.sabotage)
+
+
+def away(length_s: float, per_s: int) -> int:
+    """ClickHouse is away for so long, then Kafka."""
+    told(
+        f"ClickHouse, then Kafka, away for {length_s:,.0f} s each at {per_s:,} events/s; both are started for it alone"
+    )
+    services = start_services()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="tally-outage-"))
+        found = asyncio.run(_away(services, folder, length_s, per_s))
+    finally:
+        services.end()
+    faults = [fault for each in found for fault in (*each.beyond_limits(), *each.faults)]
+    for each in found:
+        print(each.text())
+    print("0 lost, 0 doubled, within all limits" if not faults else "\n".join(faults))
+    return PROOF_FAILED if faults else OK
+
+
+async def _away(services: Services, folder: Path, length_s: float, per_s: int) -> list[Found]:
+    settings = settings_of(services)
+    await reconcile_topics(settings)
+    await asyncio.to_thread(migrate, settings)
+    patience = Settings.model_fields["store_retry_s"].default  # as it comes, not as storms have it
+    deployment = Deployment(settings.model_copy(update={"store_retry_s": patience}), folder)
+    try:
+        await deployment.begin(usage.BEGINS)
+        return await outages(deployment, services, ("clickhouse", "kafka"), length_s=length_s, per_s=per_s, told=told)
+    finally:
+        await deployment.close()
 
 
 async def play(services: Services, folder: Path, size: Size, seed: int, sabotage: str) -> Verdict:

@@ -10,9 +10,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from agents.crash_points import BILLING, INGESTION, OF_COLLECTION
+from agents.crash_points import AUDITING, BILLING, INGESTION, OF_COLLECTION
 
-KINDS = {"ingest": INGESTION, "billing": tuple(step for step in BILLING if step not in OF_COLLECTION)}
+KINDS = {
+    "ingest": (*INGESTION, *AUDITING),
+    "billing": tuple(step for step in BILLING if step not in OF_COLLECTION),
+}
 """Kind of worker -> the steps that the crash run leads to: it bills by the day, and nobody pays."""
 
 

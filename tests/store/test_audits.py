@@ -10,12 +10,14 @@ from typing import NamedTuple
 import pytest
 
 from agents.ledger import Ledger, LedgerRow
-from agents.store.audits import AuditStore
+from agents.store.audits import AuditStore, Slice
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection
 from agents.store.usage import UsageStore
 from pipeline.intake.usage_block import Events
 from pipeline.intake.validation import Event
+from pipeline.meters.vectors import cut
+from pipeline.proof.positions import Range
 from schemas.tick import USAGE, Tick, Vector
 
 pytestmark = pytest.mark.services
@@ -55,12 +57,20 @@ def ticked(connection: Connection, number: int, *usage: int) -> Tick:
     return tick
 
 
-def audit(connection: Connection, tick: Tick, *, died: bool = False) -> None:
-    """An audit up to a tick; one that `died` did not come to its last write."""
-    store = AuditStore(connection)
-    store.retract_copies(store.audited()[1], tick.vector.of(USAGE), horizon_days=400)
-    if not died:
-        store.record(tick)
+def audit(connection: Connection, tick: Tick, *, died: bool = False, at_once: int = 1_000_000) -> list[Range]:
+    """The positions without a row, by an audit in slices; one that `died` did not come to its last writes."""
+    store, unknown = AuditStore(connection), list[Range]()
+    usage = tick.vector.of(USAGE)
+    while sum(start := store.reached()) < sum(usage):
+        work = store.begin(Slice(start, cut(start, usage, at_once)))
+        unknown += work.look_up(horizon_days=400)
+        if not died:
+            work.done()
+        work.close()
+        if died:
+            return unknown
+    store.record(tick)
+    return unknown
 
 
 def retracted(connection: Connection) -> set[Retracted]:
@@ -102,3 +112,37 @@ def test_an_identity_is_looked_up_400_days_back_and_no_further(connection: Conne
     stored(connection, [Sent("a", 1, 0, day=401, arrived=401), Sent("b", 1, 1, day=401, arrived=401)])
     audit(connection, ticked(connection, 2, 2, 2))
     assert retracted(connection) == {("b", 1, 1, 1, "duplicate", 1)}
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+def test_an_audit_in_slices_comes_to_what_one_in_one_go_comes_to(connection: Connection, at_once: int) -> None:
+    """Also with copies in another order of offsets than of ticks, and with conflicts in several partitions."""
+    stored(connection, [Sent("a", 0, 5), Sent("b", 0, 6), Sent("b", 1, 1, day=3), Sent("c", 0, 7, day=2)])
+    audit(connection, ticked(connection, 1, 8, 2), at_once=at_once)
+    stored(connection, [Sent("a", 1, 2, tokens=5), Sent("a", 1, 3, day=1), Sent("c", 1, 4), Sent("d", 1, 9)])
+    stored(connection, [Sent("d", 0, 9, day=1), Sent("d", 0, 10, day=1), Sent("d", 1, 8, day=2)])
+    audit(connection, ticked(connection, 2, 11, 10), at_once=at_once)
+    assert retracted(connection) == {
+        ("b", 0, 6, 1, "duplicate", 1), ("a", 1, 2, 5, "conflict", 0), ("a", 1, 3, 5, "duplicate", 1),
+        ("c", 1, 4, 7, "duplicate", 1), ("d", 1, 9, 8, "duplicate", 1), ("d", 0, 9, 8, "duplicate", 1),
+    }  # fmt: skip
+
+
+def test_positions_that_no_row_stands_for_are_found_whether_copies_have_collapsed_or_not(
+    connection: Connection,
+) -> None:
+    sent = [Sent("a", 0, 0), Sent("b", 0, 2), Sent("a", 0, 3), Sent("c", 1, 4), Sent("a", 1, 5), Sent("c", 1, 6)]
+    stored(connection, sent)
+    connection.execute("INSERT INTO dead_letters (topic, k_partition, k_offset) VALUES ('usage.events', 1, 0)")
+    connection.execute(
+        "INSERT INTO empty_positions (k_partition, first_offset, next_offset, why) VALUES (1, 1, 3, 'control')"
+    )
+    without = [Range(0, 1, 2), Range(0, 3, 4), Range(0, 4, 6), Range(1, 3, 4), Range(1, 6, 7)]
+    tick = ticked(connection, 1, 6, 7)
+    assert audit(connection, tick, died=True) == without
+    connection.execute("OPTIMIZE TABLE events FINAL")
+    joined = [Range(0, 1, 2), Range(0, 3, 6), Range(1, 3, 4), Range(1, 6, 7)]
+    assert audit(connection, tick, died=True) == joined
+    connection.execute("INSERT INTO copies (k_partition, k_offset) VALUES (0, 3), (1, 6)")
+    assert audit(connection, tick) == [Range(0, 1, 2), Range(0, 4, 6), Range(1, 3, 4)]
+    assert connection.tuples("SELECT count() FROM audit_identities") == [(0,)], "what a try works on goes with it"

@@ -9,6 +9,7 @@ import pytest
 
 from agents.store.connection import Connection
 from tests.builders import events
+from tests.crash.outage import GROWN_AT_MOST, outages
 from tests.deployments import Deployment
 from tests.groups import members
 from tests.services import Services
@@ -23,20 +24,14 @@ FROM ledger FINAL WHERE topic = 'usage.events' GROUP BY k_partition ORDER BY k_p
 """
 
 
-async def test_usage_that_comes_while_clickhouse_is_away_is_stored_once_it_is_back(
+async def test_a_worker_is_live_and_not_ready_while_a_server_is_away_and_stores_everything_once_it_is_back(
     deployment: Deployment, services: Services
 ) -> None:
-    worker = deployment.worker("ingest")
+    """`make crash SIZE=outage` shows the same with half an hour for each, and how quickly it comes back."""
     await deployment.begin(october.BEGINS)
-    await deployment.publish(usage(300))
-    await deployment.stored()
-    await asyncio.to_thread(services.stop, "clickhouse")
-    await deployment.publish(usage(300))
-    await asyncio.sleep(1)  # the worker tries, in vain
-    await asyncio.to_thread(services.start, "clickhouse")
-    await deployment.stored(within_s=60)
-    assert worker.exit_code is None
-    check_stored(deployment, 600)
+    found = await outages(deployment, services, ("clickhouse", "kafka"), length_s=1, per_s=300, told=print)
+    assert [(each.server, each.not_live, each.faults) for each in found] == [("clickhouse", 0, []), ("kafka", 0, [])]
+    assert all(each.backlog > 0 and each.grown < GROWN_AT_MOST for each in found)
 
 
 async def test_both_servers_may_be_away_the_worker_lives_on_in_bounded_memory_and_catches_up(
@@ -82,20 +77,6 @@ async def test_an_older_backup_of_clickhouse_catches_up_from_its_own_ledger(depl
     await deployment.stored()
     check_rows(deployment, 700)
     assert deployment.rows("SELECT count() FROM dead_letters FINAL") == [(1,)]
-
-
-async def test_a_kafka_that_was_restarted_is_read_on_where_it_was(deployment: Deployment, services: Services) -> None:
-    worker = deployment.worker("ingest")
-    await deployment.begin(october.BEGINS)
-    await deployment.publish(usage(300))
-    await deployment.stored()
-    await asyncio.to_thread(services.stop, "kafka")
-    await asyncio.sleep(1)
-    await asyncio.to_thread(services.start, "kafka")
-    await deployment.publish(usage(300))
-    await deployment.stored(within_s=60)
-    assert worker.exit_code is None
-    check_stored(deployment, 600)
 
 
 async def test_partitions_change_hands_without_a_record_lost_or_stored_twice(deployment: Deployment) -> None:
