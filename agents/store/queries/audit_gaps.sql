@@ -3,7 +3,7 @@
 WITH {from:Array(UInt64)} AS starts, {usage:Array(UInt64)} AS ends
 SELECT k_partition, starts[k_partition + 1] + gap.1 AS first_offset, starts[k_partition + 1] + gap.2 - 1 AS next_offset
 FROM (
-  SELECT k_partition, bitmapToArray(groupBitmapState(place)) AS places
+  SELECT k_partition, arraySort(bitmapToArray(groupBitmapState(place))) AS places -- a small bitmap has no order
   FROM (
     SELECT k_partition, toUInt32(k_offset + 1 - starts[k_partition + 1]) AS place
     FROM (
