@@ -22,8 +22,9 @@ TRIES = 3
 PARTITIONS = 8
 COPY = """
 INSERT INTO events SELECT * REPLACE (toUInt16(0) AS k_partition,
-  bitNot({end:UInt64} + rowNumberInAllBlocks()) AS inv_offset) FROM events
-WHERE k_partition = 7 AND bitNot(inv_offset) >= {first:UInt64} ORDER BY cityHash64(id) LIMIT {copies:UInt64}"""
+  bitNot({end:UInt64} + rowNumberInAllBlocks()) AS inv_offset)
+FROM (SELECT * FROM events WHERE k_partition = 7 AND bitNot(inv_offset) >= {first:UInt64}
+  ORDER BY cityHash64(id) LIMIT {copies:UInt64})"""
 
 
 async def measure(site: Site, figures: Figures, events: int, say: Say) -> None:

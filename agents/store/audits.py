@@ -118,8 +118,9 @@ class SliceTry:
             self._execute("audit_candidates", low=HASHES * share // shares, high=HASHES * (share + 1) // shares)
         unknown = self._db.tuples(query_text("audit_gaps"), self._asked)
         if self._db.tuples("SELECT count() FROM audit_candidates WHERE run = {run:UInt64}", self._asked)[0][0]:
+            self._execute("audit_rows")
             self._execute("retract_copies", horizon_days=horizon_days)
-            unknown += self._db.tuples(self._text("audit_hidden"), self._asked)
+            unknown += self._db.tuples(query_text("audit_hidden"), self._asked)
         return tuple(sorted(Range(*row) for row in unknown))
 
     def done(self) -> None:
@@ -129,7 +130,7 @@ class SliceTry:
 
     def close(self) -> None:
         """Drops what it worked on. A try that never comes to it leaves rows that go after a day."""
-        for table in ("audit_identities", "audit_candidates"):
+        for table in ("audit_identities", "audit_candidates", "audit_rows"):
             self._db.execute(f"ALTER TABLE {table} DROP PARTITION {self._run}")
 
     def _execute(self, name: str, **more: object) -> None:

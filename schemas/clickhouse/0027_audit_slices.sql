@@ -24,9 +24,29 @@ SETTINGS ttl_only_drop_parts = 1;
 CREATE TABLE audit_candidates (
   run UInt64 COMMENT 'the try',
   identity UInt64 COMMENT 'of which there may be more than one row',
+  day Date COMMENT 'of one of them',
   begun_at DateTime DEFAULT now()
 ) ENGINE = MergeTree
 PARTITION BY run
 ORDER BY identity
+TTL begun_at + INTERVAL 1 DAY
+SETTINGS ttl_only_drop_parts = 1;
+
+CREATE TABLE audit_rows (
+  run UInt64 COMMENT 'the try',
+  type LowCardinality(String),
+  subject String,
+  ts DateTime64(3, 'UTC'),
+  source LowCardinality(String),
+  id String,
+  k_epoch UInt8,
+  k_partition UInt16,
+  k_offset UInt64 COMMENT 'the smallest below the end of the slice: of the row that stays',
+  data String,
+  appended_at DateTime64(3, 'UTC'),
+  begun_at DateTime DEFAULT now()
+) ENGINE = MergeTree
+PARTITION BY run
+ORDER BY (source, id)
 TTL begun_at + INTERVAL 1 DAY
 SETTINGS ttl_only_drop_parts = 1;

@@ -35,6 +35,9 @@ GAVE_UP = 70
 OPEN_DAYS = 6
 """Days that may be published and not yet billed: beyond them the producer waits, and only who bills still dies, until
 half of them are billed."""
+JOINS_WITHIN_S = 30.0
+LOOK_EVERY_S = 0.2
+READS = b"agents.delivery: reading "
 Answer = TypeVar("Answer")
 Told = Callable[[str], None]
 
@@ -267,20 +270,37 @@ class Storm:
 
     async def _killed_at_a_place(self, kind: str, instance: str) -> None:
         due = self.planner.due(kind, self.events / self._size.events)
-        passes = (1, 1, 2, 3) if kind == "ingest" else (1,)
-        log = self._log(instance)
-        begins = log.stat().st_size if log.exists() else 0
+        passes = (1, 1, 1, 2) if kind == "ingest" else (1,)
+        begins = self._said(instance)
         crash_at = ",".join(f"{place}:{self._rnd.choice(passes)}" for place in due)
         life = self._start(kind, instance, instance=instance, crash_at=crash_at)
+        await self._reads(life, instance, begins)
         code = await self._end(life, self._size.life_s)
         if code == -signal.SIGKILL:
-            self.planner.died_at(kind, _place_in(log, begins))
+            self.planner.died_at(kind, _place_in(self._log(instance), begins))
         else:
             await self._kill(life, kind, code)
 
     async def _killed_at_random(self, kind: str, instance: str) -> None:
+        begins = self._said(instance)
         life = self._start(kind, instance, instance=instance)
-        await self._kill(life, kind, await self._end(life, self._rnd.uniform(0.2, self._size.life_s / 2)))
+        if self._rnd.random() < 0.5:  # the others may die while they join
+            await self._reads(life, instance, begins)
+        await self._kill(life, kind, await self._end(life, self._rnd.uniform(0.2, self._size.life_s / 3)))
+
+    def _said(self, instance: str) -> int:
+        log = self._log(instance)
+        return log.stat().st_size if log.exists() else 0
+
+    async def _reads(self, life: Life, instance: str, begins: int) -> None:
+        """Returns once a life reads its partitions, is dead, or has tried for long enough."""
+        for _ in range(int(JOINS_WITHIN_S / LOOK_EVERY_S)):
+            with self._log(instance).open("rb") as log:
+                log.seek(begins)
+                if READS in log.read():
+                    return
+            if await self._end(life, LOOK_EVERY_S) is not None or self._calm.is_set():
+                return
 
     async def _kill(self, life: Life, kind: str, code: int | None) -> None:
         if code is None and not self._calm.is_set() and life.kill():

@@ -1,34 +1,17 @@
 -- retract_copies: later copies of the candidates of a slice. The copy that counts is the one under the earliest tick, then
--- at the smaller (offset, partition): a function of the log, whoever asks and when. $days are the days of the slice; those
--- of earlier copies the index knows. One with none before it within the horizon, in time of arrival, counts again.
+-- at the smaller (offset, partition): a function of the log, whoever asks and when. One with none before it within the
+-- horizon, in time of arrival, counts again.
 INSERT INTO retractions (type, subject, ts, source, id, k_epoch, k_partition, k_offset, first_partition, first_offset,
   kind, restamped)
 WITH
-  keys AS ( -- of identities that stand under more than one: copies in one partition with the same key collapse
-    SELECT found.1 AS type, found.2 AS subject, found.3 AS ts, source, id
-    FROM (
-      SELECT source, id, groupUniqArray(tuple(type, subject, ts, k_partition)) AS places
-      FROM events
-      WHERE ($days OR toYYYYMMDD(ts) IN (
-          SELECT toYYYYMMDD(day) FROM identities WHERE identity IN (
-            SELECT identity FROM audit_candidates WHERE run = {run:UInt64})))
-        AND bitAnd(cityHash64(source, id), 0xFFFFFFFFFFFF) IN (
-          SELECT identity FROM audit_candidates WHERE run = {run:UInt64})
-      GROUP BY source, id
-      HAVING length(places) > 1)
-    ARRAY JOIN places AS found),
-  copies AS (
-    SELECT type, subject, ts, source, id, k_epoch, k_partition, bitNot(inv_offset) AS k_offset, data, appended_at
-    FROM events FINAL
-    WHERE (type, subject, ts, source, id) IN keys
-      AND bitNot(inv_offset) < {usage:Array(UInt64)}[k_partition + 1]),
   reached AS (
     SELECT toUInt16(part - 1) AS k_partition, usage[part] AS next_offset, min(number) AS tick
     FROM (SELECT number, usage FROM ticks FINAL) ARRAY JOIN arrayEnumerate(usage) AS part
     GROUP BY k_partition, next_offset),
   ranked AS (
     SELECT c.*, r.tick AS tick
-    FROM copies AS c ASOF JOIN reached AS r ON c.k_partition = r.k_partition AND c.k_offset < r.next_offset)
+    FROM (SELECT * FROM audit_rows WHERE run = {run:UInt64}) AS c
+    ASOF JOIN reached AS r ON c.k_partition = r.k_partition AND c.k_offset < r.next_offset)
 SELECT type, subject, ts, source, id, k_epoch, k_partition, k_offset, first.1, first.2,
   if(data = first.3, 'duplicate', 'conflict'), (type, subject, ts) != (first.4, first.5, first.6)
 FROM (
