@@ -45,7 +45,7 @@ def test_every_place_is_died_at_before_any_comes_again() -> None:
     planner = Planner(each={"ingest": 2, "billing": 0})
     died = []
     while planner.lacking("ingest"):
-        died.append(planner.due("ingest", 0.0)[0])
+        died.append(planner.rare("ingest")[0])
         planner.died_at("ingest", died[-1])
     places = [f"{step}:{when}" for step in KINDS["ingest"] for when in ("before", "after")]
     assert died == places * 2
@@ -61,4 +61,5 @@ def test_a_place_that_nobody_comes_to_does_not_keep_the_others_from_their_share_
     while due := [place for place in planner.due("billing", done) if place in reached]:
         planner.died_at("billing", due[0])
     assert {planner.places["billing"][place] for place in reached} == {times}
+    assert planner.due("billing", done) == planner.rare("billing") == ["ticks:before"]
     assert "ticks:before 0/10" in planner.missing()

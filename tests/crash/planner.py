@@ -37,14 +37,18 @@ class Planner:
         return sum(sum(counts.values()) for counts in self.places.values()) + sum(self.others.values())
 
     def due(self, kind: str, done: float) -> Sequence[str]:
-        """`step:when` to die at, whichever comes first, once a share `done` of the run is behind us.
+        """`step:when` that should have been died at more often, once a share `done` of the run is behind us.
 
-        Deaths are spread over the run. Where all that are due were died, the rarest places come again; one of which
-        nobody comes to leaves the others alone until more of the run is done, and the work goes on to it.
+        Deaths are spread over the run: a place that nobody comes to leaves the others alone until more of the run is
+        done, and the work goes on to it.
         """
-        counts = self.places[kind]
-        below = max(min(counts.values()) + 1, math.ceil(self.each[kind] * min(done, 1.0)))
-        return [place for place, count in counts.items() if count < below]
+        wanted = math.ceil(self.each[kind] * min(max(done, 0.001), 1.0))
+        return [place for place, count in self.places[kind].items() if count < wanted]
+
+    def rare(self, kind: str) -> Sequence[str]:
+        """`step:when` that were died at least."""
+        least = min(self.places[kind].values())
+        return [place for place, count in self.places[kind].items() if count == least]
 
     def died_at(self, kind: str, place: str) -> None:
         """A worker died at a place."""

@@ -51,8 +51,8 @@ class Proxy:
         try:
             if not self._cuts():
                 await self._forward(reader, writer)
-        except OSError:
-            pass  # the server is away, or one of the two left: the other side sees it
+        except (OSError, asyncio.CancelledError):
+            pass  # the server is away, or one of the two left: the other side sees it; or the proxy is at its end
         finally:
             self._open.discard(task)
             writer.close()

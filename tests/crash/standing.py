@@ -16,7 +16,6 @@ SELECT
   (SELECT max(number) FROM ticks), (SELECT max(tick) FROM audits),
   (SELECT count() FROM invoices FINAL WHERE number != '')
 """
-REFUSED = "SELECT detail FROM command_outcomes FINAL WHERE NOT accepted LIMIT 2"
 PARKED = "SELECT customer, tick, detail FROM parked_runs FINAL LIMIT 2"
 
 
@@ -31,7 +30,7 @@ class Standing:
         """In words. Raises StoreUnavailable while ClickHouse is away."""
         stored, tick, audited, invoices = self._db.tuples(COUNTS)[0]
         found = f"{int(stored or 0):,} records stored, tick {tick}, audited to {audited}, {invoices:,} invoices"
-        return "; ".join([found, *self._waits_for(), *self._faults()])
+        return "; ".join([found, *self._waits_for(), *self._parked()])
 
     def close(self) -> None:
         """Closes the connection."""
@@ -43,6 +42,5 @@ class Standing:
         waits_for = self._billing.missing(tick) if tick is not None else ""
         return [waits_for] if waits_for else [f"tick {number} is being closed"] if number else []
 
-    def _faults(self) -> list[str]:
-        found = (("refused", REFUSED), ("parked", PARKED))
-        return [f"{what} {rows}" for what, sql in found if (rows := self._db.tuples(sql))]
+    def _parked(self) -> list[str]:
+        return [f"parked {rows}"] if (rows := self._db.tuples(PARKED)) else []

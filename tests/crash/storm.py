@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,8 +33,8 @@ from tests.services import Server, Services
 CALM = ""
 GAVE_UP = 70
 OPEN_DAYS = 6
-"""Days that may be published and not yet billed: beyond them the producer waits, and only who bills still dies, until
-half of them are billed."""
+"""Days that may be published and not yet billed: beyond them the producer waits, and nobody dies but at places that are
+due, until half of them are billed."""
 JOINS_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.2
 READS = b"agents.delivery: reading "
@@ -246,11 +246,11 @@ class Storm:
         await self._kill(life, kind, life.exit_code)
         while not self._calm.is_set():
             drawn = self._rnd.random()
-            if kind == "ingest" and not self._caught_up.is_set():
-                await self._lets_bill(kind, instance)
+            if not self._caught_up.is_set():
+                await self._catches_up(kind, instance)
             elif kind == "ingest" and drawn < self._size.zombie_odds:
                 await self._zombie(kind, instance)
-            elif drawn < self._size.random_odds:
+            elif drawn < self._size.random_odds or not self.planner.each[kind]:
                 await self._killed_at_random(kind, instance)
             else:
                 await self._killed_at_a_place(kind, instance)
@@ -263,19 +263,25 @@ class Storm:
                 await life.death()
                 raise
 
-    async def _lets_bill(self, kind: str, instance: str) -> None:
-        """Lives, as who bills needs what it stores and audits, until the bills have caught up."""
-        life = self._start(kind, instance, instance=instance)
-        await self._kill(life, kind, await self._end(life, self._size.within_s, self._caught_up))
+    async def _catches_up(self, kind: str, instance: str) -> None:
+        """Dies at a place that is due, if it comes to one; else lives until the bills have caught up."""
+        await self._armed(kind, instance, self._due(kind), self._size.within_s, self._caught_up)
 
     async def _killed_at_a_place(self, kind: str, instance: str) -> None:
-        due = self.planner.due(kind, self.events / self._size.events)
-        passes = (1, 1, 1, 2) if kind == "ingest" else (1,)
+        await self._armed(kind, instance, self._due(kind) or self.planner.rare(kind), self._size.life_s)
+
+    def _due(self, kind: str) -> Sequence[str]:
+        return self.planner.due(kind, self.events / self._size.events)
+
+    async def _armed(
+        self, kind: str, instance: str, places: Sequence[str], within_s: float, *events: asyncio.Event
+    ) -> None:
         begins = self._said(instance)
-        crash_at = ",".join(f"{place}:{self._rnd.choice(passes)}" for place in due)
+        passes = (1, 1, 1, 2) if kind == "ingest" else (1,)
+        crash_at = ",".join(f"{place}:{self._rnd.choice(passes)}" for place in places)
         life = self._start(kind, instance, instance=instance, crash_at=crash_at)
         await self._reads(life, instance, begins)
-        code = await self._end(life, self._size.life_s)
+        code = await self._end(life, within_s, *events)
         if code == -signal.SIGKILL:
             self.planner.died_at(kind, _place_in(self._log(instance), begins))
         else:
