@@ -10,6 +10,7 @@ import pytest
 from agents.logs import LogRecord
 from agents.positions import AT_ONCE, Positions
 from pipeline.proof.positions import Judged, Range
+from pipeline.proof.stretches import Stretch
 from tests.builders import event
 
 FIELD_MAX = 128 * 1024  # http_max_field_value_size
@@ -38,17 +39,17 @@ class Log:
     def __init__(self, records: Sequence[tuple[bytes | None, bytes | None]]) -> None:
         self._records = [LogRecord(0, offset, 0, key, value, ()) for offset, (key, value) in enumerate(records)]
 
-    async def stream(self, topic: str, partition: int, first: int, following: int) -> AsyncIterator[LogRecord]:
+    async def stream(
+        self, topic: str, partition: int, first: int, following: int, shift: int = 0
+    ) -> AsyncIterator[LogRecord]:
         for record in self._records[first:following]:
             yield record
 
-    async def begin_offsets(self, _: str) -> tuple[int, ...]:
+    async def end_offsets(self, _: str) -> tuple[int, ...]:
         return (0,)
 
-    async def bounds(self, _: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        return (0,), (0,)
-
-    end_offsets = begin_offsets
+    async def stretches(self) -> tuple[tuple[Stretch, ...], ...]:
+        return ((Stretch(0, len(self._records), 0),),)
 
 
 @pytest.mark.parametrize(("text", "count"), [("a", 5_000), ("a" * 200, 3_000), ("'\\" * 100, 2_000)])
