@@ -1,4 +1,4 @@
--- 0028_audit_slices: an audit goes slice by slice of the log, so that one that dies is gone on with and not begun anew.
+-- 0029_audit_slices: an audit goes slice by slice of the log, so that one that dies is gone on with and not begun anew.
 
 CREATE TABLE audit_slices (
   positions UInt64 COMMENT 'of usage.events below the vector, over all partitions',
