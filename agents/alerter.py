@@ -52,6 +52,8 @@ class Alerter:
         self._sources: dict[str, datetime] = {}
         self._sources_at: datetime | None = None
         self._rest_until = 0.0
+        self.watches = False
+        """Whether the catalogue has rules: usage moves without a tick."""
 
     def forget(self) -> None:
         """Another worker looks from now on."""
@@ -67,6 +69,7 @@ class Alerter:
             return 0
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
         rules = catalogue.alert_rules
+        self.watches = bool(rules)
         if not rules:
             return 0
         if self._states is None:
@@ -155,13 +158,14 @@ class Alerter:
 
 
 def attach(app: TallyApp, alerter: Alerter) -> None:
-    """Looks about once a second, in the worker that holds the log of documents."""
+    """Looks about once a second while there are rules, in the worker that holds the log of documents."""
     finalisations = app.deliveries[app.settings.topic_prefix + FINALISATIONS]
 
-    async def look() -> None:
+    async def look() -> bool:
         if finalisations.partitions:
             await alerter.look()
         else:
             alerter.forget()
+        return alerter.watches
 
-    app.repeat("alerter", EVERY_S / 4, look)
+    app.look("alerter", look)

@@ -174,11 +174,11 @@ class Collector:
 
 
 def attach(app: TallyApp, collector: Collector) -> None:
-    """Looks a few times a second, in the worker that holds the log of documents."""
+    """Looks in the worker that holds the log of documents."""
     finalisations = app.deliveries[app.settings.topic_prefix + FINALISATIONS]
     held: set[int] = set()
 
-    async def look() -> None:
+    async def look() -> bool:
         now = set(finalisations.partitions)
         if now and now != held:
             await collector.take_over()
@@ -186,5 +186,6 @@ def attach(app: TallyApp, collector: Collector) -> None:
         held.update(now)
         if now:
             await collector.look()
+        return False
 
-    app.repeat("collector", 0.5, look)
+    app.look("collector", look)

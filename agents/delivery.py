@@ -27,10 +27,11 @@ from mode import Service
 
 from agents.accounts import Account
 from agents.crash_points import CrashPoint
+from agents.pulse import Looks, Pulse
 from agents.record_batch import RecordBatch
 from agents.settings import Settings
-from agents.store.connection import StoreUnavailable
-from agents.topics import KafkaUnavailable
+from agents.store.connection import Connection, StoreUnavailable
+from agents.topics import USAGE_EVENTS, KafkaUnavailable
 from agents.transport import BatchTopic, NoTables, Transport
 
 log = logging.getLogger(__name__)
@@ -40,10 +41,10 @@ Prepare = Callable[[Sequence[RecordBatch]], Awaitable[Any]]
 Resume = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 
 CLOSE_WITHIN_S = 20.0
-FIRST_RETRY_S = 0.2
-LONGEST_RETRY_S = 4.0  # a server that is back is noticed within this, however long it was away
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 4.0  # a server that is back is noticed within the latter
 LOST_AT_MOST = 3
 CLOSED = -1
+LOOK_EVERY_S = 0.1
 
 
 class PlaceLost(Exception):
@@ -63,18 +64,17 @@ class Delivery(Service):
 
     `process` gets batches that are contiguous per partition and must have stored all of them when it returns. With
     `prepare` it gets what that made of them; batches are prepared while those before them are being stored.
-    `resume` gives the `next_offset` of the ledger for partitions that were just assigned; a partition that it leaves
-    out is not read.
+    `resume` gives the `next_offset` of the ledger for partitions that were just assigned; one that it leaves out is not
+    read. `after` is called when some are stored.
     """
 
     def __init__(
         self, app: TallyApp, topic: str, *, process: Process, resume: Resume, flush_rows: int, linger_s: float,
-        pending_rows: int, prepare: Prepare | None = None,
+        pending_rows: int, prepare: Prepare | None = None, after: Callable[[], object] = bool,
     ) -> None:  # fmt: skip
         super().__init__(loop=None, beacon=app.beacon)
-        self.topic = topic
-        self._app = app
-        self._process, self._resume, self._prepare = process, resume, prepare
+        self.topic, self._app = topic, app
+        self._process, self._resume, self._prepare, self._after = process, resume, prepare, after
         self._flush_rows, self._linger_s, self._pending_rows = flush_rows, linger_s, pending_rows
         self._partitions: dict[int, _Partition] = {}
         self._placement = CLOSED
@@ -209,6 +209,7 @@ class Delivery(Service):
     async def _done(self, batches: Sequence[RecordBatch], stored: bool) -> None:
         self.account.ends(batches, stored=stored)
         if stored:
+            self._after()
             for batch in batches:
                 if (place := self._partitions.get(batch.partition)) is not None:
                     place.stored = max(place.stored, batch.next_offset)
@@ -265,9 +266,10 @@ class TallyApp(faust.App):
     def __init__(self, name: str, settings: Settings) -> None:
         self.settings = settings
         self.deliveries: dict[str, Delivery] = {}
+        self._pulse = Pulse(Connection(settings))
+        self._closing: list[Callable[[], Awaitable[None]]] = [self._pulse.close]
         self.shifts: dict[TP, int] = {}
         """Position minus the broker's offset, where it is not 0: the log was adopted (`agents.epochs`)."""
-        self._closing: list[Callable[[], Awaitable[None]]] = []
         self._placement = 0
         self._placing = asyncio.Lock()
         self._lost: Counter[tuple[str, int, int]] = Counter()
@@ -319,6 +321,7 @@ class TallyApp(faust.App):
             linger_s=settings.linger_ms / 1000 if linger_s is None else linger_s,
             pending_rows=settings.pending_rows,
             prepare=prepare,
+            after=bool if topic == USAGE_EVENTS else self._pulse.stored,
         )
         full_name = settings.topic_prefix + topic
         self.deliveries[full_name] = delivery
@@ -330,6 +333,11 @@ class TallyApp(faust.App):
 
         self.agent(source, name=f"deliver-{topic}")(deliver_batches)
         return delivery
+
+    def look(self, name: str, look: Callable[[], Awaitable[bool]]) -> None:
+        """Looks once tables were written, or partitions came or went; `look` says if it waits for more than that."""
+        held = self.deliveries.values
+        self.repeat(name, LOOK_EVERY_S, Looks(self._pulse, look, lambda: [each.partitions for each in held()]))
 
     def repeat(self, name: str, every_s: float, look: Callable[[], Awaitable[object]]) -> None:
         """Looks again and again, outside every stream; a store that is away is asked again the next time."""

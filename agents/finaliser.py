@@ -301,10 +301,11 @@ def attach(app: TallyApp, finaliser: Finaliser) -> None:
     """Runs the projection, and looks for what is due, in the worker that holds the log of documents."""
     finalisations = app.deliver(FINALISATIONS, process=finaliser.project, resume=finaliser.resume, linger_s=0.02)
 
-    async def look() -> None:
+    async def look() -> bool:
         if finalisations.partitions:
             await finaliser.order_due()
             while await finaliser.enter_due() == ENTERED_AT_ONCE:
                 pass
+        return False
 
-    app.repeat("finalisation", 0.25, look)
+    app.look("finalisation", look)

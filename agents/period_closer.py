@@ -55,6 +55,7 @@ class PeriodCloser:
         closed = 0
         clocks = await asyncio.to_thread(self._store.clocks)  # before the runs: what they had folded by then is there
         runs = await asyncio.to_thread(self._store.open_runs, partitions)
+        self.waiting_for = ""
         for (tick, revision), group in groupby(runs, key=lambda run: (run.tick, run.revision)):
             self.waiting_for = await asyncio.to_thread(self._store.missing, tick)
             behind = [partition for partition in partitions if clocks.get(partition, 0) < tick.number]
@@ -119,6 +120,11 @@ def gated(runs: Sequence[BillingRun], catalogue: Catalogue) -> Iterator[tuple[Me
 
 
 def attach(app: TallyApp, closer: PeriodCloser) -> None:
-    """Looks for closable runs a few times a second."""
+    """Looks for closable runs; again and again while one waits for the ledger."""
     commands = app.deliveries[app.settings.topic_prefix + COMMANDS]
-    app.repeat("period closer", 0.25, lambda: closer.look(commands.partitions))
+
+    async def look() -> bool:
+        await closer.look(commands.partitions)
+        return bool(closer.waiting_for)
+
+    app.look("period closer", look)

@@ -58,9 +58,12 @@ class Thresholds:
         """Customer -> the last tick that it was looked at under."""
         self._looked: tuple[int, tuple[int, ...]] = (0, ())
         """The last tick under which all customers of these partitions were looked at."""
+        self.waits = False
+        """Whether the newest tick's vector is not covered yet."""
 
     async def look(self, partitions: Sequence[int]) -> None:
         """Asks for every interim invoice that the newest tick's usage makes due, once the ledger covers its vector."""
+        self.waits = False
         newest = await asyncio.to_thread(self._billing.newest_tick)
         if newest is None:
             return
@@ -72,7 +75,8 @@ class Thresholds:
         if not plans:
             return
         # Copies are audited before the run that is asked for, not before it is asked for.
-        if await asyncio.to_thread(self._billing.uncovered, tick):
+        self.waits = bool(await asyncio.to_thread(self._billing.uncovered, tick))
+        if self.waits:
             return
         # A customer whose partition has not folded the tick is not found yet: the tick is not done with then.
         clocks = await asyncio.to_thread(self._billing.clocks)
@@ -156,6 +160,11 @@ def _asked(one: _Running, crossing: Crossed, amount: Decimal) -> BillInterim:
 
 
 def attach(app: TallyApp, thresholds: Thresholds) -> None:
-    """Looks a few times a second; each customer once per tick."""
+    """Looks at each customer once per tick; again and again until its vector is covered."""
     commands = app.deliveries[app.settings.topic_prefix + COMMANDS]
-    app.repeat("thresholds", 0.5, lambda: thresholds.look(commands.partitions))
+
+    async def look() -> bool:
+        await thresholds.look(commands.partitions)
+        return thresholds.waits
+
+    app.look("thresholds", look)
