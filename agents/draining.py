@@ -8,6 +8,7 @@ worker does not start. Aborted transactions are skipped (read_committed) with ai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -144,14 +145,23 @@ class _Builder:
                     self._partition,
                     self._first,
                     self.position,
-                    [record.offset for record in records],
-                    [record.timestamp for record in records],
-                    [record.key for record in records],
-                    _shared([record.headers for record in records]),
-                    [record.value for record in records],
+                    self._offsets(),
+                    [*map(_TIMESTAMP, records)],
+                    [*map(_KEY, records)],
+                    _shared([*map(_HEADERS, records)]),
+                    [*map(_VALUE, records)],
                 )
             )
         self._first, self._records = self.position, []
+
+    def _offsets(self) -> Sequence[int]:
+        """Those of the records; where each offset has one, they need not be asked."""
+        if len(self._records) == self.position - self._first:
+            return range(self._first, self.position)
+        return [record.offset for record in self._records]
+
+
+_TIMESTAMP, _KEY, _HEADERS, _VALUE = map(attrgetter, ("timestamp", "key", "headers", "value"))
 
 
 def _shared(headers: list[Any]) -> list[Any]:

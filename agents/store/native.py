@@ -28,7 +28,7 @@ def texts(values: Sequence[str]) -> bytes:
     distinct = set(values)
     if len(distinct) < len(values) // 4:
         sized = {value: _sized(value.encode()) for value in distinct}
-        return b"".join([sized[value] for value in values])
+        return b"".join(map(sized.__getitem__, values))
     try:
         joined = "".join([_CHARACTER[len(value)] + value for value in values])
     except IndexError:  # a long one

@@ -140,12 +140,13 @@ def _judge_together(block: UsageBlock, batch: Records, some: slice, wall_clock: 
         exact, rounded = _exact(payloads)
     except (msgspec.DecodeError, TypeError, ValueError, RecursionError):
         return False
-    if not (_are_plain(values, envelopes, payloads) and _are_in_time(times, broker_ms, wall_clock)):  # type: ignore[arg-type]
+    types = [envelope.type for envelope in envelopes]
+    if not (_are_plain(values, envelopes, payloads, types) and _are_in_time(times, broker_ms, wall_clock)):  # type: ignore[arg-type]
         return False
     subjects = [envelope.subject for envelope in envelopes]
     flags = _flags(batch.keys[some], subjects, rounded)
     events = block.events
-    events.type += [envelope.type for envelope in envelopes]
+    events.type += types
     events.subject += subjects
     events.ts_ms += times
     events.source += [envelope.source for envelope in envelopes]
@@ -155,7 +156,11 @@ def _judge_together(block: UsageBlock, batch: Records, some: slice, wall_clock: 
     events.payload += payloads
     events.exact += exact
     events.flags += flags
-    events.sequence += ["" if found is None else str(found) for found in [each.sequence for each in envelopes]]
+    sequences = [envelope.sequence for envelope in envelopes]
+    if sequences.count(None) == len(sequences):
+        events.sequence += [""] * len(sequences)
+    else:
+        events.sequence += ["" if found is None else str(found) for found in sequences]
     events.appended_at_ms += broker_ms
     block.panes.update({time // MS_PER_PANE for time in times})
     return True
@@ -175,16 +180,19 @@ def _exact(payloads: Sequence[bytes]) -> tuple[list[str], list[int]]:
     return [text for text, _ in found], [ROUNDED if rounded else 0 for _, rounded in found]
 
 
-def _are_plain(values: Sequence[bytes], envelopes: Sequence[Envelope], payloads: Sequence[bytes]) -> bool:
+def _are_plain(
+    values: Sequence[bytes], envelopes: Sequence[Envelope], payloads: Sequence[bytes], types: Sequence[str]
+) -> bool:
     """Whether decoded records are UTF-8, neither large nor deep, no corrections, and each payload is an object."""
     joined = b"\0".join(values)  # JSON holds no zero byte, so records stay apart
     return (
         (joined.isascii() or _is_utf8(joined))
-        and max(map(len, values)) <= RECORD_MAX
+        and (len(joined) <= RECORD_MAX or max(map(len, values)) <= RECORD_MAX)
         and max(map(len, joined.translate(None, _NO_OPENING).split(b"\0"))) <= DEPTH_MAX + 1
-        and {payload[:1] for payload in payloads} == {b"{"}
+        and {payload[0] for payload in payloads if payload} == {ord("{")}
+        and all(payloads)
         and {envelope.data_base64 for envelope in envelopes} == {None}
-        and CORRECTION_TYPE not in {envelope.type for envelope in envelopes}
+        and CORRECTION_TYPE not in types
     )
 
 
@@ -205,11 +213,20 @@ def _are_in_time(times: Sequence[int], broker_ms: Sequence[int], wall_clock: boo
 
 
 def _flags(keys: Sequence[bytes | None], subjects: Sequence[str], rounded: Sequence[int]) -> Sequence[int]:
-    wanted = [subject.encode() for subject in subjects]
-    if wanted == keys and not rounded:
+    if not rounded and _are_same(keys, subjects):
         return bytes(len(keys))
+    wanted = [subject.encode() for subject in subjects]
     differs = [0 if key == want else KEY_DIFFERS for key, want in zip(keys, wanted, strict=True)]
     return [a | b for a, b in zip(differs, rounded, strict=True)] if rounded else differs
+
+
+def _are_same(keys: Sequence[bytes | None], subjects: Sequence[str]) -> bool:
+    """Whether every key is its subject; False may also mean that it was not cheap to say."""
+    joined = "\0".join(subjects).encode()
+    try:
+        return joined.count(b"\0") == len(subjects) - 1 and b"\0".join(keys) == joined  # type: ignore[arg-type]
+    except TypeError:  # a record without a key
+        return False
 
 
 def _judge_singly(block: UsageBlock, topic: str, batch: Records, some: slice, wall_clock: bool) -> None:
