@@ -53,6 +53,7 @@ from agents.store.dead_letters import DeadLetterStore
 from agents.store.documents import DocumentStore
 from agents.store.drafts import DraftStore
 from agents.store.erasures import ErasureStore
+from agents.store.following import Following
 from agents.store.metering_costs import CostStore
 from agents.store.money import MoneyStore
 from agents.store.positions import PositionStore
@@ -91,7 +92,7 @@ def create_ingest_app(settings: Settings) -> TallyApp:
     catalogue = CatalogueLog(logs)
     sealer.attach(app, Sealer(TotalsStore(totals, BillingStore(totals)), catalogue, CostStore(totals)))
     days = Connection(settings)
-    day_sealer.attach(app, DaySealer(TotalsStore(days, BillingStore(days)), DayTotalsStore(days), catalogue))
+    day_sealer.attach(app, _day_sealer(days, catalogue))
     audits = Connection(settings)
     positions = Positions(logs, PositionStore(audits))
     audited = TotalsStore(audits, BillingStore(audits))
@@ -101,6 +102,11 @@ def create_ingest_app(settings: Settings) -> TallyApp:
     dead_letters.attach(app, resolver, resolutions)
     app.on_worker_end(logs.stop)
     return app
+
+
+def _day_sealer(db: Connection, catalogue: CatalogueLog) -> DaySealer:
+    billing = BillingStore(db)
+    return DaySealer(TotalsStore(db, billing), DayTotalsStore(db), catalogue, Following(db, billing))
 
 
 def create_billing_app(settings: Settings) -> TallyApp:

@@ -42,6 +42,8 @@ class Auditor:
         self._audits, self._totals, self._catalogue, self._positions = audits, totals, catalogue, positions
         self._crash = crash
         self._size = FIRST_SLICE
+        self.waits = False
+        """Whether a vector waits for the ledger, or for an erasure."""
 
     async def look(self) -> int:
         """Audits the waiting vectors that the ledger covers; how many they were.
@@ -50,6 +52,7 @@ class Auditor:
         then, or a worker that is killed, never has much to do again.
         """
         waiting = await asyncio.to_thread(self._audits.waiting)
+        self.waits = bool(waiting)
         coverage = await asyncio.to_thread(self._totals.coverage) if waiting else {}
         erased = await asyncio.to_thread(self._totals.erased_to) if waiting else 0
         # While an erasure is carried out, rows stand twice at their positions: they are not taken for copies.
@@ -111,20 +114,20 @@ class Auditor:
         _, before = await asyncio.to_thread(self._audits.audited)
         panes = await asyncio.to_thread(self._audits.retracted_panes, before, tick)
         catalogue = await self._catalogue.as_of(tick.vector.end(CATALOGUE, 0))
-        for entry in catalogue.meters.values() if panes else ():
-            for some in chunks(panes, PANES_PER_STATEMENT):
-                await asyncio.to_thread(self._totals.seal, entry, some, coverage, tick.number)
+        for some in chunks(panes, PANES_PER_STATEMENT):
+            await asyncio.to_thread(self._totals.seal, tuple(catalogue.meters.values()), some, coverage, tick.number)
         with self._crash.around(Step.AUDIT):
             await asyncio.to_thread(self._audits.record, tick)
         log.info("tick %s: audited; retracted copies lie in %s panes", tick.number, len(panes))
 
 
 def attach(app: TallyApp, auditor: Auditor) -> None:
-    """Looks a few times a second for a vector to audit; the holder of partition 0 does it."""
+    """Looks for a vector to audit; the holder of partition 0 does it."""
     delivery = app.deliveries[app.settings.topic_prefix + USAGE_EVENTS]
 
-    async def look() -> None:
+    async def look() -> bool:
         if 0 in delivery.partitions:
             await auditor.look()
+        return auditor.waits
 
-    app.repeat("auditor", 0.25, look)
+    app.look("auditor", look)

@@ -81,9 +81,9 @@ class Repair:
         audited = await asyncio.to_thread(self._totals.audited_tick)
         coverage = vector_of(await asyncio.to_thread(self._totals.coverage), len(tick.vector.of(USAGE)))
         sealed = ended_panes(panes, tick.time)
-        for entry in (await self._catalogue.newest()).meters.values():
-            for some in chunks(sealed, PANES_PER_STATEMENT):
-                await asyncio.to_thread(self._totals.seal, entry, some, coverage, audited)
+        meters = tuple((await self._catalogue.newest()).meters.values())
+        for some in chunks(sealed, PANES_PER_STATEMENT):
+            await asyncio.to_thread(self._totals.seal, meters, some, coverage, audited)
         return len(sealed)
 
 

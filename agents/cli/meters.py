@@ -132,7 +132,7 @@ def _backfill(
     with screen.wait("seal", sum(counts.values()), "panes") as wait:
         for name, (entry, ended) in waiting.items():
             for panes in chunks(ended[::-1], PANES_PER_STATEMENT // 8):  # the newest first: they are looked at
-                held.totals.seal(entry, sorted(panes), coverage, audited, work="backfill")
+                held.totals.seal([entry], sorted(panes), coverage, audited, work="backfill")
                 wait.to(wait.done + len(panes), name)
     return counts
 

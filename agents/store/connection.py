@@ -43,14 +43,14 @@ class Work:
     """What a query is for: it stands in the server's log of queries, which says what it cost."""
 
     kind: str
-    meter: str
-    version: str
+    meters: tuple[tuple[str, str], ...]
+    """Names and versions; what a query for several cost is shared equally."""
 
 
 def _tag(work: Work | None) -> dict[str, object]:
     if work is None:
         return {}
-    comment = json.dumps({"tally": work.kind, "meter": work.meter, "version": work.version}, separators=(",", ":"))
+    comment = json.dumps({"tally": work.kind, "meters": work.meters}, separators=(",", ":"))
     return {"log_queries": 1, "log_queries_min_type": "QUERY_FINISH", "log_comment": comment}
 
 
@@ -91,6 +91,7 @@ class Connection:
                         "deduplicate_insert": "disable",
                         "do_not_merge_across_partitions_select_final": 1,
                         "session_timezone": "UTC",
+                        "max_partitions_per_insert_block": 0,
                     },
                 )
             except (OperationalError, DatabaseError) as error:

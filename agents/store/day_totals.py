@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from string import Template
 
 from agents.store.connection import Connection, Work, query_text
-from pipeline.meters.day_sql import columns_sql, rows_sql, together, types_of
+from pipeline.meters.day_sql import catalogue_hash, columns_sql, rows_sql, together, types_of
 from pipeline.meters.vectors import padded
 from schemas.catalogue_entry import MeterEntry
 from schemas.tick import USAGE, Tick
@@ -28,6 +29,21 @@ class Seal:
     """Whether nothing is known that it did not know."""
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Days that are sealed, subjects that changed hands within a day, and what was known of the rest."""
+
+    days: tuple[tuple[str, str, date, int], ...]
+    splits: tuple[tuple[str, date], ...]
+    audited: tuple[int, ...]
+    opened: tuple[tuple[date, int, int], ...]
+    attributed_to: int
+
+    def without(self, days: Collection[date]) -> Looked:
+        """What is left when something came for some days."""
+        return replace(self, days=tuple(each for each in self.days if each[2] not in days))
+
+
 class DayTotalsStore:
     """Reads and writes days; every write may be repeated."""
 
@@ -35,10 +51,15 @@ class DayTotalsStore:
         self._db = connection
 
     def summarise(self, coverage: Sequence[int]) -> None:
-        """Notes which days the ledger names below `coverage`, then how far that goes."""
+        """Notes which days the ledger names beyond what was noted, then how far that goes."""
         self._db.execute(query_text("summarise_days"), {"seen": self._seen()})
+        self.note({}, coverage)
+
+    def note(self, named: Mapping[tuple[date, int], int], coverage: Sequence[int]) -> None:
+        """Notes how far days are named, and how far that goes: one insert, so that the one is not without the other."""
         self._db.insert("touched_days", ("day", "k_partition", "next_offset"), [
-            (CURSOR, partition, end) for partition, end in enumerate(coverage)
+            *((day, partition, end) for (day, partition), end in named.items()),
+            *((CURSOR, partition, end) for partition, end in enumerate(coverage)),
         ])  # fmt: skip
 
     def _seen(self) -> list[int]:
@@ -48,12 +69,29 @@ class DayTotalsStore:
         )
         return [int(end) for end in rows[0][0]]
 
-    def open_corrected(self, before: Sequence[int], coverage: Sequence[int]) -> None:
-        """Opens the days that corrections in `[before, coverage)` change."""
+    def look(self) -> Looked:
+        """Which days are sealed, and what that takes into account beside the ledger, which was read before."""
+        ((audited, opened, attributed_to),) = self._db.tuples(query_text("days_known"))
+        ((days, splits),) = self._db.tuples(query_text("days_sealed"))
+        return Looked(tuple(days), tuple(splits), tuple(audited), tuple(opened), attributed_to)
+
+    def tell(self, found: Looked, entries: Sequence[MeterEntry], coverage: Sequence[int], tick: int) -> None:
+        """Tells readers which days are sealed, as far as the ledger goes to `coverage`."""
+        versions = Counter(day for name, version, day, _ in found.days if (name, version) in _versions(entries))
+        whole = [day for day, count in versions.items() if count == len(entries)]
+        columns = ("catalogue", "days", "whole", "splits", "vector", "audited", "opened", "attributed_to", "ver")
+        self._db.insert("noted_days", columns, [
+            (catalogue_hash(entries), found.days, whole, found.splits, list(coverage), found.audited, found.opened,
+             found.attributed_to, tick)
+        ])  # fmt: skip
+
+    def open_corrected(self, before: Sequence[int], coverage: Sequence[int]) -> tuple[date, ...]:
+        """Opens the days that corrections in `[before, coverage)` change; which those are."""
         days = self.corrected_days(before, coverage)
         self._db.insert("opened_days", ("day", "because", "known", "vector", "erased_to"), [
             (day, "correction", sum(coverage), list(coverage), 0) for day in days
         ])  # fmt: skip
+        return days
 
     def corrected_days(self, before: Sequence[int], coverage: Sequence[int]) -> tuple[date, ...]:
         """Days whose events change by the corrections in `[before, coverage)`."""
@@ -93,7 +131,9 @@ class DayTotalsStore:
         }  # fmt: skip
         for some in together(entries):
             retracted, erased_to = self._known(bound)
-            self._db.execute(self._text(some), bound, work=Work("seal", some[0].name, some[0].version))
+            self._db.execute(
+                self._text(some), bound, work=Work("seal", tuple((entry.name, entry.version) for entry in some))
+            )
             self._db.insert("day_seals", ("meter", "meter_version", "day", "tick", "time", "vector", "retracted",
                                           "erased_to"), [
                 (entry.name, entry.version, day, tick.number, tick.time, bound["usage"], retracted, erased_to)
@@ -129,3 +169,7 @@ class DayTotalsStore:
             if day not in changed:
                 found.setdefault((meter, version), {})[day] = sealed
         return found
+
+
+def _versions(entries: Iterable[MeterEntry]) -> frozenset[Version]:
+    return frozenset((entry.name, entry.version) for entry in entries)

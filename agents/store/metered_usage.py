@@ -131,7 +131,7 @@ class UsageReader:
         bound = {"days": list(days), "sealed": list(days.values())}
         subjects = subjects_sql(asked.frame)
         split = self._db.tuples(
-            text.split_days(subjects), asked.values | bound, work=Work("close", asked.meter.id, asked.version)
+            text.split_days(subjects), asked.values | bound, work=Work("close", ((asked.meter.id, asked.version),))
         )
         bound |= {"split_subjects": [row[0] for row in split], "split_days": [row[1] for row in split]}
         return self._rows(asked, text.from_days(asked.frame, tuple(days), subjects, is_split=bool(split)), bound)
@@ -145,7 +145,7 @@ class UsageReader:
 
     def _ask(self, asked: Question, text: str, bound: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         return self._db.tuples(
-            text, asked.values | dict(bound or {}), work=Work("close", asked.meter.id, asked.version)
+            text, asked.values | dict(bound or {}), work=Work("close", ((asked.meter.id, asked.version),))
         )
 
     def _is_crowded(self, rows: Iterable[UsageRow]) -> bool:

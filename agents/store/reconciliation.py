@@ -42,7 +42,7 @@ class ReconciliationStore:
         rows = self._db.tuples(
             Template(query_text("pane_differences")).substitute(fragments),
             parameters,
-            work=Work("gate", entry.name, entry.version),
+            work=Work("gate", ((entry.name, entry.version),)),
         )
         rows += self._corrected(fragments, parameters)
         return {customer: _said(entry, f"{panes} panes", *sums) for customer, panes, *sums in rows}
@@ -77,7 +77,7 @@ class ReconciliationStore:
                 "meter": entry.name, "version": entry.version, "sealed": sealed, "usage": list(vector), "days": some,
                 "starts": _midnight(some[0]), "ends": _midnight(some[-1] + timedelta(days=1)),
                 "attributions": tick.vector.end(ATTRIBUTIONS, 0),
-            }, work=Work("gate", entry.name, entry.version)):  # fmt: skip
+            }, work=Work("gate", ((entry.name, entry.version),))):  # fmt: skip
                 found[customer] = _said(entry, f"{count} days", *sums)
         return found
 

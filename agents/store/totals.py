@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from string import Template
 from typing import NamedTuple
 
 from agents.store.billing import BillingStore
 from agents.store.connection import Connection, Work, query_text
+from agents.store.following import Following
 from agents.topics import USAGE_EVENTS
-from pipeline.meters.meter_sql import meter_sql, quoted
-from pipeline.meters.sealing import PANE_S, LedgerRange
+from pipeline.meters.day_sql import catalogue_hash, together, types_of
+from pipeline.meters.meter_sql import MeterSql, fields_of, fields_sql, meter_sql, quoted
+from pipeline.meters.scaled import DECIMALS
+from pipeline.meters.sealing import PANE_S, beyond_sql
 from pipeline.meters.usage_sql import decimal_sql, sum_sql
 from pipeline.meters.vectors import padded
 from schemas.catalogue_entry import MeterEntry, PlanEntry
@@ -39,6 +42,7 @@ class TotalsStore:
 
     def __init__(self, connection: Connection, billing: BillingStore) -> None:
         self._db, self._billing = connection, billing
+        self.following = Following(connection, billing)
 
     def last_tick(self) -> Tick | None:
         """The newest tick."""
@@ -75,13 +79,6 @@ class TotalsStore:
         """Number of the last tick whose vector was audited; 0 before the first."""
         return self._billing.audited_tick()
 
-    def ledger_beyond(self, covered: Sequence[int]) -> list[LedgerRange]:
-        """Ranges of usage.events that are stored beyond a coverage, with the panes that they touch; in order."""
-        ends = [f"(k_partition = {partition} AND next_offset > {end})" for partition, end in enumerate(covered)]
-        beyond = " OR ".join([*ends, f"k_partition >= {len(covered)}"])
-        sql = Template(query_text("ledger_beyond")).substitute(beyond=beyond)
-        return [LedgerRange(*row) for row in self._db.tuples(sql, {"topic": USAGE_EVENTS})]
-
     def sealed_among(self, panes: Collection[int]) -> set[tuple[str, str, int]]:
         """(meter, version, pane) of those that are sealed."""
         if not panes:
@@ -98,10 +95,10 @@ class TotalsStore:
         return Known(*(int(count or 0) for count in rows[0]))
 
     def seal(
-        self, entry: MeterEntry, panes: Sequence[int], coverage: Sequence[int], audited: int, *, work: str = "seal",
-        first: bool = False, plain: bool = False,
+        self, entries: Sequence[MeterEntry], panes: Sequence[int], coverage: Sequence[int], audited: int, *,
+        work: str = "seal", first: bool = False, plain: bool = False,
     ) -> None:  # fmt: skip
-        """Writes the totals of panes as of `coverage`, then the seals that say so.
+        """Writes the totals of panes of some meters as of `coverage`, then the seals that say so.
 
         `first` panes were never sealed: no group can have vanished from them, and none is looked for. `plain` says that
         nothing below the coverage was corrected or retracted.
@@ -110,12 +107,12 @@ class TotalsStore:
         wins, then the one that covered more; what the winner did not cover, the ledger still names.
         """
         version = audited * AUDIT_UNIT + sum(coverage)
-        self._db.execute(_seal_sql(entry, panes, first=first, plain=plain), {
-            "meter": entry.name, "version": entry.version, "usage": list(coverage), "ver": version,
-            "starts": _start(panes[0]), "ends": _start(panes[-1] + 1),
-        }, work=Work(work, entry.name, entry.version))  # fmt: skip
+        bound = {"usage": list(coverage), "ver": version, "starts": _start(panes[0]), "ends": _start(panes[-1] + 1)}
+        for some in together(entries):
+            text = _seal_sql(some, panes, first=first, plain=plain)
+            self._db.execute(text, bound, work=Work(work, tuple((entry.name, entry.version) for entry in some)))
         self._db.insert("seals", ("meter", "meter_version", "pane", "ver", "vector"), [
-            (entry.name, entry.version, _start(pane), version, list(coverage)) for pane in panes
+            (entry.name, entry.version, _start(pane), version, list(coverage)) for entry in entries for pane in panes
         ])  # fmt: skip
 
     def groups(self) -> dict[tuple[str, str], int]:
@@ -123,24 +120,24 @@ class TotalsStore:
         found = self._db.tuples("SELECT meter, meter_version, max(groups) FROM v_meter_groups GROUP BY ALL")
         return {(meter, version): int(groups) for meter, version, groups in found}
 
-    def replace_metered_events(self, entries: Sequence[MeterEntry]) -> None:
-        """Makes the views over events what the catalogue's meters count, one branch per meter version.
+    def replace_metered_events(self, entries: Sequence[MeterEntry], partitions: int = 0) -> None:
+        """Makes the views over events what the catalogue's meters count.
 
-        `metered_events` is the open tail, `measured_events` everything; `metered_types` are the event types that some
-        meter counts, `meter_kinds` says how each version combines values.
+        `metered_events` is the open tail, read once for all meters, `measured_events` everything; `metered_types` are
+        the event types that some meter counts, `meter_kinds` says how each version combines values. Of the ledger's
+        first `partitions` only what follows the sealer's vector is read.
         """
         if not entries:
             return
-        for view in ("metered_events", "measured_events"):
-            branches = [
-                Template(query_text(f"{view}_branch")).substitute(
-                    meter=quoted(entry.name), version=quoted(entry.version), group=parts.group, valid=parts.valid,
-                    value=parts.value, where=parts.where,
-                )
-                for entry in entries
-                for parts in (meter_sql(entry.meter),)
-            ]  # fmt: skip
-            self._db.execute(f"CREATE OR REPLACE VIEW {view} AS\n" + "\nUNION ALL\n".join(branches))
+        self._replace_open_tail(entries, partitions)
+        branches = [
+            Template(query_text("measured_events_branch")).substitute(
+                meter=quoted(entry.name), valid=parts.valid, where=parts.where
+            )
+            for entry in entries
+            for parts in (meter_sql(entry.meter),)
+        ]
+        self._db.execute("CREATE OR REPLACE VIEW measured_events AS\n" + "\nUNION ALL\n".join(branches))
         types = sorted({quoted(kind) for entry in entries for kind in entry.meter.event_types})
         kinds = ", ".join(
             f"({quoted(entry.name)}, {quoted(entry.version)}, {quoted(entry.meter.aggregation)})" for entry in entries
@@ -150,6 +147,34 @@ class TotalsStore:
             f"row.3 AS aggregation FROM (SELECT arrayJoin([{kinds}]) AS row)"
         )
         self._db.execute(f"CREATE OR REPLACE VIEW metered_types AS SELECT arrayJoin([{', '.join(types)}]) AS type")
+
+    def _replace_open_tail(self, entries: Sequence[MeterEntry], partitions: int) -> None:
+        names = tuple(dict.fromkeys(name for entry in entries for name in fields_of(entry.meter)))
+        parts = [meter_sql(entry.meter, names, "fields") for entry in entries]
+        columns = [f"{_columns(part, number)}, {part.group} AS grp_{number}" for number, part in enumerate(parts)]
+        rows = [
+            f"tuple({quoted(entry.name)}, {quoted(entry.version)}, counts_{number}, grp_{number}, number_{number})"
+            for number, entry in enumerate(entries)
+        ]
+        for view, vector in (("open_panes", "tail.1"), ("day_state", "noted.2")):
+            beyond = beyond_sql([f"{vector}[{each + 1}]" for each in range(partitions)])
+            text = Template(query_text(view)).substitute(catalogue=catalogue_hash(entries), beyond=beyond)
+            self._db.execute(text)
+        self._db.execute(Template(query_text("metered_events")).substitute(
+            rows=", ".join(rows), columns=", ".join(columns), fields=fields_sql(names), types=types_of(entries)
+        ))  # fmt: skip
+
+    def note_tail(
+        self, entries: Sequence[MeterEntry], panes: Iterable[int], vector: Sequence[int], audited: int
+    ) -> None:
+        """Says that every pane but these holds, for each of the meters, all that the ledger names below the vector."""
+        self._db.insert("open_tails", ("catalogue", "panes", "vector", "audited", "ver"), [
+            (catalogue_hash(entries), sorted(panes), list(vector), audited, sum(vector))
+        ])  # fmt: skip
+
+    def sealed_beyond(self, audited: int) -> list[tuple[str, str, int, Sequence[int]]]:
+        """(meter, version, pane, vector) of seals that knew of a later audit."""
+        return list(self._db.tuples(query_text("sealed_beyond"), {"ver": (audited + 1) * AUDIT_UNIT}))
 
     def replace_late_horizons(self, plans: Sequence[PlanEntry]) -> None:
         """Makes the view `late_horizons` what the catalogue's plans say."""
@@ -163,18 +188,33 @@ class TotalsStore:
             )
 
 
-def _seal_sql(entry: MeterEntry, panes: Sequence[int], *, first: bool, plain: bool) -> str:
-    parts = meter_sql(entry.meter)
+def _seal_sql(entries: Sequence[MeterEntry], panes: Sequence[int], *, first: bool, plain: bool) -> str:
+    names = tuple(dict.fromkeys(name for entry in entries for name in fields_of(entry.meter)))
+    parts = [meter_sql(entry.meter, names, "fields") for entry in entries]
     listed = ", ".join(str(pane) for pane in panes)
-    types = ", ".join(quoted(kind) for kind in entry.meter.event_types)
-    counted = Template(query_text("plain_events" if plain else "counted_events")).substitute(types=types, subjects="1")
+    counted = Template(query_text("plain_events" if plain else "counted_events")).substitute(
+        types=types_of(entries), subjects="1"
+    )
     sums = Template(query_text("pane_sums")).substitute(
-        group=parts.group, valid=parts.valid, value=parts.value, total=decimal_sql(sum_sql("value")), where=parts.where,
-        panes=listed, counted_events=counted,
+        fields=fields_sql(names), group=parts[0].group, total=decimal_sql("row.5"), panes=listed,
+        counted_events=counted, columns=", ".join(_columns(part, number) for number, part in enumerate(parts)),
+        rows=", ".join(_sums(entry, number) for number, entry in enumerate(entries)),
+        counts=" OR ".join(f"counts_{number}" for number in range(len(entries))),
     )  # fmt: skip
     if not first:
-        sums = Template(query_text("vanished_groups")).substitute(pane_sums=sums, panes=listed)
+        versions = ", ".join(f"({quoted(entry.name)}, {quoted(entry.version)})" for entry in entries)
+        sums = Template(query_text("vanished_groups")).substitute(pane_sums=sums, panes=listed, versions=versions)
     return Template(query_text("seal_panes")).substitute(pane_sums=sums)
+
+
+def _columns(part: MeterSql, number: int) -> str:
+    return f"toUInt8({part.where}) AS counts_{number}, {part.number} AS number_{number}"
+
+
+def _sums(entry: MeterEntry, number: int) -> str:
+    value = sum_sql(f"ifNull(number_{number}, toDecimal128(0, {DECIMALS}))", f"counts_{number}")
+    invalid = f"countIf(counts_{number} AND isNull(number_{number}))"
+    return f"tuple({quoted(entry.name)}, {quoted(entry.version)}, countIf(counts_{number}), {invalid}, {value})"
 
 
 def _start(pane: int) -> datetime:

@@ -6,12 +6,15 @@ week and a month after it. Until then readers take its panes, and closes its raw
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 SETTLES = timedelta(hours=1)
 """After the end of a day: most of its events are there."""
 AGAIN_AFTER = (timedelta(days=2), timedelta(days=8), timedelta(days=32))
+TURNS = (1, 6, 12, 18)
+"""Hours at which days are looked at, beside midnight: `AGAIN_AFTER` ends at midnight, `SETTLES` an hour later."""
 
 
 def end_of(day: date) -> datetime:
@@ -24,6 +27,12 @@ def is_due(day: date, *, sealed_at: datetime | None, changed: bool, now: datetim
     if sealed_at is None:
         return now >= end_of(day) + SETTLES
     return changed and any(sealed_at < end_of(day) + after <= now for after in AGAIN_AFTER)
+
+
+def turn_of(now: datetime) -> tuple[date, int]:
+    """The part of a day, UTC, in which days are looked at once. New ones become due when it begins; what came for an
+    old one that had nothing waits for the next."""
+    return now.date(), bisect_right(TURNS, now.hour)
 
 
 def is_beyond(ends: Mapping[int, int], vector: Sequence[int]) -> bool:

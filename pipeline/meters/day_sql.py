@@ -6,6 +6,7 @@ Each event is read, hashed and taken apart once, however many meters count it. T
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 from pipeline.meters.meter_sql import MeterSql, fields_of, meter_sql, quoted
@@ -22,6 +23,12 @@ def together(entries: Iterable[MeterEntry]) -> list[list[MeterEntry]]:
     for entry in entries:
         found.setdefault(entry.meter.group_by, []).append(entry)
     return list(found.values())
+
+
+def catalogue_hash(entries: Iterable[MeterEntry]) -> int:
+    """Which meter versions these are, in 64 bits."""
+    listed = "".join(f"{entry.name}\0{entry.version}\0" for entry in sorted(entries, key=lambda entry: entry.key))
+    return int.from_bytes(hashlib.blake2b(listed.encode(), digest_size=8).digest(), "big")
 
 
 def types_of(entries: Sequence[MeterEntry]) -> str:

@@ -25,21 +25,24 @@ ODD = r"^[{\[]|^-0$|^-?[0-9.]+e-"
 class MeterSql:
     """A meter's parts as SQL expressions over the source of rows.
 
-    `value` is Decimal(38, 12): 0 where `valid` is 0, 1 for a count, 0 for a member of a unique count. `member` is the
-    text that a unique count compares, empty where `valid` is 0; `adds` is 0 where it is removed.
+    `value` is Decimal(38, 12): 0 where `valid` is 0, 1 for a count, 0 for a member of a unique count; `number` is both
+    in one, NULL where `valid` is 0, for a text that asks for both. `member` is the text that a unique count compares,
+    empty where `valid` is 0; `adds` is 0 where it is removed.
     """
 
     where: str
     group: str
     valid: str
     value: str
+    number: str
     member: str = "''"
     adds: str = "toUInt8(1)"
 
 
-def meter_sql(meter: Meter, names: Sequence[str] = ()) -> MeterSql:
-    """The expressions of a meter. With `names`, fields of several meters, all of them take the payload apart once."""
-    fields = _Fields(names or fields_of(meter))
+def meter_sql(meter: Meter, names: Sequence[str] = (), taken_apart: str = "") -> MeterSql:
+    """The expressions of a meter. With `names`, fields of several meters, all of them take the payload apart once;
+    `taken_apart` is the column that holds them already (`fields_sql`)."""
+    fields = _Fields(names or fields_of(meter), taken_apart)
     conditions = [f"type IN ({', '.join(quoted(kind) for kind in meter.event_types)})"]
     conditions += [fields.any_of(dimension, allowed) for dimension, allowed in meter.match.items()]
     conditions += [f"NOT ({fields.all_of(entry)})" for entry in meter.exclude]
@@ -47,9 +50,17 @@ def meter_sql(meter: Meter, names: Sequence[str] = ()) -> MeterSql:
     if meter.aggregation in COMPARES_TEXTS:
         return _members(meter, fields, where, group)
     if meter.expression is None:
-        return MeterSql(where, group, "toUInt8(1)", f"toDecimal128(1, {DECIMALS})")
+        one = f"toDecimal128(1, {DECIMALS})"
+        return MeterSql(where, group, "toUInt8(1)", one, f"toNullable({one})")
     number = expression_sql(meter.expression, fields.number)
-    return MeterSql(where, group, f"toUInt8(isNotNull({number}))", f"ifNull({number}, toDecimal128(0, {DECIMALS}))")
+    zero = f"toDecimal128(0, {DECIMALS})"
+    return MeterSql(where, group, f"toUInt8(isNotNull({number}))", f"ifNull({number}, {zero})", number)
+
+
+def fields_sql(names: Sequence[str]) -> str:
+    """The fields of a payload as one value; of a repeated name the first."""
+    listed = ", ".join(f"{_identifier(name)} Nullable(String)" for name in names)
+    return f"JSONExtract(d, {quoted(f'Tuple({listed})')})" if names else "tuple(d)"
 
 
 def fields_of(meter: Meter) -> tuple[str, ...]:
@@ -62,7 +73,7 @@ def _members(meter: Meter, fields: _Fields, where: str, group: str) -> MeterSql:
     member, operation = fields.text(meter.measures[0]), f"ifNull({fields.text(meter.operation)}, 'add')"
     valid = f"toUInt8(isNotNull({member}) AND {operation} IN ('add', 'remove'))"
     return MeterSql(
-        where, group, valid, "toDecimal128(0, 12)",
+        where, group, valid, "toDecimal128(0, 12)", f"if({valid}, toNullable(toDecimal128(0, 12)), NULL)",
         member=f"if({valid}, ifNull({member}, ''), '')", adds=f"toUInt8({operation} != 'remove')",
     )  # fmt: skip
 
@@ -70,10 +81,8 @@ def _members(meter: Meter, fields: _Fields, where: str, group: str) -> MeterSql:
 class _Fields:
     """The fields of the payload that a meter needs, read in one pass: of a repeated name the first."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        listed = ", ".join(f"{_identifier(name)} Nullable(String)" for name in names)
-        self._all = f"JSONExtract(d, {quoted(f'Tuple({listed})')})"
+    def __init__(self, names: Sequence[str], taken_apart: str = "") -> None:
+        self._names, self._all = names, taken_apart or fields_sql(names)
 
     def raw(self, name: str) -> str:
         """The text of a field as read: JSON where it is no text."""

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 PANE_S = 300
 AT_ONCE = 5_000
 """Events that are read again without asking whether it is worth it."""
+
+
+PANES_PER_DAY = 86_400 // PANE_S
+Named = tuple[date, int]
 
 
 class LedgerRange(NamedTuple):
@@ -36,6 +40,21 @@ def followed(covered: Sequence[int], ranges: Iterable[LedgerRange]) -> tuple[lis
             ends[partition] = max(ends[partition], next_offset)
             touched.update(panes)
     return ends, touched
+
+
+def beyond_sql(ends: Sequence[str]) -> str:
+    """A condition on ledger rows beyond the ends of partitions; each partition is named, so that the key finds them."""
+    named = [f"(k_partition = {partition} AND next_offset > {end})" for partition, end in enumerate(ends)]
+    return f"({' OR '.join([*named, f'k_partition >= {len(ends)}'])})"
+
+
+def named_days(before: Mapping[Named, int], ranges: Iterable[LedgerRange]) -> dict[Named, int]:
+    """UTC day and partition -> how far the ledger names it, with some ranges more."""
+    found = dict(before)
+    for partition, _, next_offset, panes in ranges:
+        for day in {date(1970, 1, 1) + timedelta(days=pane // PANES_PER_DAY) for pane in panes}:
+            found[day, partition] = max(next_offset, found.get((day, partition), 0))
+    return found
 
 
 def ended_panes(panes: Sequence[int], tick_time: datetime) -> tuple[int, ...]:
@@ -87,6 +106,10 @@ class Pending:
         if self.late and held <= AT_ONCE + self.stored - self.mended_at:
             self.again |= self.late
             self.late, self.mended_at = set(), self.stored
+
+    def waiting(self) -> set[int]:
+        """The panes that do not hold all that was stored at the last look."""
+        return self.first | self.late | self.again
 
     def done(self, panes: Iterable[int]) -> None:
         """These were sealed as of what is stored now."""

@@ -46,8 +46,8 @@ class Stage:
 
     def __init__(self, connection: Connection) -> None:
         self.db, self.log, self.ticks = connection, Log(), 0
-        self.days = DayTotalsStore(connection)
-        TotalsStore(connection, BillingStore(connection)).replace_metered_events(meters())
+        self.days, self.totals = DayTotalsStore(connection), TotalsStore(connection, BillingStore(connection))
+        self.totals.replace_metered_events(meters(), len(self.log.ends))
 
     def publish(self, *sent: tuple[bytes, bytes]) -> None:
         """Stores records with their rows of the ledger."""
@@ -70,7 +70,19 @@ class Stage:
         BillingStore(self.db).insert_ticks([(tick, tick.number)])
         for day in days:
             self.days.seal(meters(), day, tick)
+        self.days.tell(self.days.look(), meters(), self.log.ends, tick.number)
         return tick
+
+    def seal_panes(self) -> None:
+        """Computes all panes that there are."""
+        entries, ends = meters(), list(self.log.ends)
+        panes = sorted({pane for entry in entries for pane in self.totals.touched_panes(entry)})
+        self.totals.seal(entries, panes, ends, 0)
+        self.totals.note_tail(entries, [], ends, 0)
+
+    def opened(self, sql: str) -> dict[str, int]:
+        """Table -> how many rows of it a question would read."""
+        return {row[1]: row[3] for row in self.db.tuples(f"EXPLAIN ESTIMATE {sql}")}
 
     def told(self, view: str = "v_usage_daily", when: str = f"day = '{FIRST}'") -> dict[str, tuple[object, str]]:
         """Meter -> value, or the first word of the note."""
@@ -102,8 +114,16 @@ def test_a_day_shows_the_right_number_of_every_meter_or_none_with_the_reason(con
     assert stage.told("v_usage_monthly", "1") == numbers("10.5", "4"), "a day of the month is open"
     stage.seal(SECOND)
     assert stage.told("v_usage_monthly", "1") == numbers("10.5", "4", "-1", "7", "2.625", "7")
+    stage.seal_panes()
+    daily = f"SELECT day, value FROM v_usage_daily WHERE customer = 'acme' AND day = '{FIRST}'"
+    opened = stage.opened(daily)
+    assert (opened["pane_totals"], opened["events"]) == (0, 0), "sealed days alone"
+    assert stage.told() == whole
     stage.publish(call("2027-10-01 23:59:59.999", "9", "late"), call("2027-10-01 05:00:00", "3", "a"))
     assert stage.told() == numbers("12.5", "4"), "late usage is counted, the copy is not, and the day is open again"
+    stage.seal_panes()
+    assert stage.told() == numbers("12.5", "4")
+    assert stage.opened(daily)["pane_totals"] > 0
     stage.seal(FIRST)
     assert stage.told() == numbers("12.5", "4", "-1", "9", "3.125", "9")
     usable = stage.days.usable(stage.seal())

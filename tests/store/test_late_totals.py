@@ -108,3 +108,24 @@ async def test_whoever_seals_next_finds_what_waits_from_the_ledger_and_the_seals
     assert (stored.sealed(), stored.told()) == ([(5,), (4,)], [(9, 0)])
     first.forget()
     assert await first.look() == 0
+
+
+async def test_a_seal_that_knew_of_a_later_audit_and_covers_less_hides_nothing_and_is_mended(
+    settings: Settings,
+) -> None:
+    stored = Stored(settings)
+    sealer = stored.sealer()
+    stored.events(NOON, 3)
+    stored.tick(NOON + timedelta(minutes=5))
+    assert await sealer.look() == 1
+    stored.events(NOON, 2)
+    stored.tick(NOON + timedelta(minutes=6))
+    assert await sealer.look() == 1
+    assert (stored.sealed(), stored.told()) == ([(5,)], [(5, 0)])
+    pane = int(NOON.timestamp()) // 300
+    TotalsStore(stored.db, BillingStore(stored.db)).seal([CALLS], [pane], [3], 1)  # an auditor that began before
+    assert (stored.sealed(), stored.told()) == ([(3,)], [(5, 2)])
+    stored.db.insert("audits", ("tick", "usage"), [(1, [3])])
+    stored.tick(NOON + timedelta(minutes=7))
+    assert await sealer.look() == 1
+    assert (stored.sealed(), stored.told()) == ([(5,)], [(5, 0)])

@@ -2,5 +2,5 @@
 -- the rows below are not read.
 SELECT k_partition, first_offset, next_offset, panes
 FROM ledger
-WHERE topic = {topic:String} AND ($beyond)
+WHERE topic = {topic:String} AND $beyond
 ORDER BY k_partition, first_offset, next_offset

@@ -1,5 +1,5 @@
--- seal_panes: totals of panes of one meter as of a coverage: their sums, or those with a zero row for each group that
+-- seal_panes: totals of panes of some meters as of a coverage: their sums, or those with a zero row for each group that
 -- vanished.
 INSERT INTO pane_totals (meter, meter_version, subject, pane, grp, events, invalid, total, ver)
-SELECT {meter:String}, {version:String}, subject, pane, grp, events, invalid, total, {ver:UInt64}
+SELECT meter, meter_version, subject, pane, grp, events, invalid, total, {ver:UInt64}
 FROM ($pane_sums)

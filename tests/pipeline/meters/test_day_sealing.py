@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from pipeline.meters.day_sealing import end_of, is_beyond, is_due
+from pipeline.meters.day_sealing import AGAIN_AFTER, SETTLES, end_of, is_beyond, is_due, turn_of
 from pipeline.meters.usage_sql import Frame, outside_sql
 from schemas.period import Period
 
@@ -43,6 +43,12 @@ def test_a_changed_day_is_computed_again_after_two_days_a_week_and_a_month(
 
 def test_a_day_for_which_nothing_came_is_not_computed_again() -> None:
     assert not is_due(DAY, sealed_at=OVER + HOUR, changed=False, now=OVER + timedelta(days=2))
+
+
+@pytest.mark.parametrize("after", [SETTLES, *AGAIN_AFTER])
+def test_whenever_a_day_becomes_due_a_turn_begins_in_which_days_are_looked_at(after: timedelta) -> None:
+    assert turn_of(OVER + after) != turn_of(OVER + after - timedelta(milliseconds=1))
+    assert turn_of(OVER + after) == turn_of(OVER + after + timedelta(minutes=59))
 
 
 def test_what_ends_at_a_vector_is_below_it() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-from pipeline.meters.sealing import LedgerRange, Pending, chunks, ended_panes, followed
+from pipeline.meters.sealing import LedgerRange, Pending, chunks, ended_panes, followed, named_days
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
 PANE = int(NOON.timestamp()) // 300
@@ -19,6 +19,15 @@ def test_a_coverage_follows_the_ranges_that_join_it_and_stops_at_a_gap() -> None
     ]
     assert followed([10, 5], ranges) == ([20, 6], {1, 2, 3})
     assert followed([20, 6], [LedgerRange(1, 6, 9, [5]), ranges[-1]]) == ([20, 12], {4, 5})
+
+
+def test_days_are_named_as_far_as_any_range_that_touches_them_goes() -> None:
+    noon, midnight = PANE, PANE + 144
+    ranges = [LedgerRange(0, 0, 15, [noon, midnight]), LedgerRange(0, 15, 20, [noon]), LedgerRange(1, 0, 7, [midnight])]
+    first, second = date(2026, 10, 5), date(2026, 10, 6)
+    assert named_days({(first, 0): 3, (first, 2): 9}, ranges) == {
+        (first, 0): 20, (second, 0): 15, (second, 1): 7, (first, 2): 9,
+    }  # fmt: skip
 
 
 def test_a_partition_of_which_nothing_is_stored_begins_with_its_first_range() -> None:
