@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -342,16 +341,18 @@ class TallyApp(faust.App):
     def repeat(self, name: str, every_s: float, look: Callable[[], Awaitable[object]]) -> None:
         """Looks again and again, outside every stream; a store that is away is asked again the next time."""
 
-        @self.timer(interval=every_s, name=name)
+        @self.task
         async def looking() -> None:
-            try:
-                await look()
-            except (StoreUnavailable, KafkaUnavailable) as error:
-                log.warning("%s: %s; looking again", name, error)
-            except Exception as error:
-                log.critical("%s: cannot go on: %s", name, error, exc_info=error)
-                self.fail(error)
-                raise
+            while not self.should_stop:
+                try:
+                    await look()
+                except (StoreUnavailable, KafkaUnavailable) as error:
+                    log.warning("%s: %s; looking again", name, error)
+                except Exception as error:
+                    log.critical("%s: cannot go on: %s", name, error, exc_info=error)
+                    self.fail(error)
+                    raise
+                await self.sleep(every_s)
 
     def stored_offsets(self) -> dict[TP, int]:
         """What may be committed: as far as each delivery has stored."""
@@ -442,9 +443,3 @@ class TallyApp(faust.App):
         """Ends the worker: it stops within a limit and exits with an error."""
         self.failure = self.failure or error
         self.failed.set()
-
-
-def exit_now(code: int) -> None:
-    """Ends the process at once; for a stop that does not end by itself."""
-    logging.shutdown()
-    os._exit(code)

@@ -55,10 +55,13 @@ class Drafter:
     ) -> None:
         self._logs, self._billing, self._documents = logs, billing, documents
         self._lines, self._drafts, self._catalogue, self._crash = lines, drafts, catalogue, crash
+        self.waits = False
+        """Whether there were steps at the last look."""
 
     async def look(self, partitions: Sequence[int]) -> int:
         """Takes every step that can be taken, in order of ticks; those of a customer in their order. How many."""
         steps = await asyncio.to_thread(self._drafts.open_steps, partitions, AT_ONCE)
+        self.waits = bool(steps)
         waiting: set[str] = set()
         taken = 0
         for number, group in groupby(steps, key=lambda each: each.step.tick):
@@ -179,6 +182,11 @@ def _billed(draft: Published, tick: int) -> str:
 
 
 def attach(app: TallyApp, drafter: Drafter) -> None:
-    """Looks a few times a second; there is something only in the hours of a grace."""
+    """Looks while there are steps, which is only in the hours of a grace."""
     commands = app.deliveries[app.settings.topic_prefix + COMMANDS]
-    app.repeat("drafts", 0.5, lambda: drafter.look(commands.partitions))
+
+    async def look() -> bool:
+        await drafter.look(commands.partitions)
+        return drafter.waits
+
+    app.look("drafts", look)

@@ -130,6 +130,8 @@ FROM usage_by_pane
 WHERE (toDate(pane) NOT IN state.2 AND (meter, meter_version, toDate(pane)) NOT IN arrayMap(x -> (x.1, x.2, x.3), state.1))
   OR (subject, toDate(pane)) IN state.3;
 
+DROP VIEW split_days;
+
 -- usage_by_pane for questions about one customer: of subjects that are somebody's, and of those that are nobody's, so that
 -- its subjects are found first.
 CREATE VIEW owned_panes AS
