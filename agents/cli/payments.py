@@ -18,6 +18,7 @@ Invoice = Annotated[str, typer.Argument(help="The number of the invoice, or the 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     from agents.cli.frame import MONEY
+    from agents.cli.payment_log import show
     from agents.cli.refunds import refund
 
     group = typer.Typer(
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
         epilog='Example: tally payment record INV-000001 145.20 --reference "bank 77" --reason "transfer"',
         no_args_is_help=True,
     )
+    group.command("show", epilog="Example: tally payment show INV-000001")(show)
     group.command("record", epilog='Example: tally payment record INV-000001 145.20 --reason "transfer"')(record)
     group.command("retry", epilog='Example: tally payment retry INV-000001 --reason "new card"')(retry)
     group.command("refund", epilog='Example: tally payment refund INV-000001 45.20 --reason "paid twice" --dry-run')(

@@ -48,15 +48,15 @@ def refund(
     if not reason.strip():
         raise Refused("--reason: must say why: it is kept with the record of every refund")
     settings, screen = load(), Screen(json_only=as_json)
-    meant, wanted = _meant(settings, of), positive_amount(amount)
+    money, wanted = meant(settings, of), positive_amount(amount)
     if dry_run:
-        told = _told(meant, wanted, reason)
+        told = _told(money, wanted, reason)
         screen.document(told)
         screen.say(f"Would send back {_said(told)}")
         return
-    asked = _command(meant, wanted, reason, actor, request_id, reference, already_sent=already_sent)
+    asked = _command(money, wanted, reason, actor, request_id, reference, already_sent=already_sent)
     verb = "is booked as sent back" if already_sent else "is asked to be sent back"
-    said = f"{amount} {meant.currency} of {meant.name} {verb}"
+    said = f"{amount} {money.currency} of {money.name} {verb}"
     asyncio.run(_send(settings, screen, asked, said, None if no_wait else timeout))
 
 
@@ -68,7 +68,7 @@ async def _send(settings: Settings, screen: Screen, command: Any, said: str, tim
         await hand_in(logs, screen, command, said, timeout=timeout)
 
 
-def _meant(settings: Settings, name: str) -> Payable:
+def meant(settings: Settings, name: str) -> Payable:
     """The money that a name stands for. Raises NotFound, Refused."""
     from agents.cli.failures import NotFound, Refused
     from agents.cli.names import near
@@ -88,19 +88,19 @@ def _meant(settings: Settings, name: str) -> Payable:
         connection.close()
 
 
-def _told(meant: Payable, amount: Decimal, reason: str) -> dict[str, Any]:
+def _told(money: Payable, amount: Decimal, reason: str) -> dict[str, Any]:
     """Where the money would come from. Raises Refused where the books would refuse it."""
     from agents.cli.failures import Refused
     from schemas.quantity import plain
 
     try:
-        there = meant.sent_back(amount, reason)
+        there = money.sent_back(amount, reason)
     except ValueError as fault:
         raise Refused(f"refused: {fault}") from None
     parts = {"set_aside": there.aside, "from_balance": there.balance, "owed_again": there.paid}
     return {
-        "of": meant.name, "customer": meant.customer, "document": meant.document, "payment": meant.payment,
-        "amount": plain(amount), "currency": meant.currency, **{name: plain(part) for name, part in parts.items()},
+        "of": money.name, "customer": money.customer, "document": money.document, "payment": money.payment,
+        "amount": plain(amount), "currency": money.currency, **{name: plain(part) for name, part in parts.items()},
     }  # fmt: skip
 
 
@@ -117,19 +117,19 @@ def _said(told: dict[str, Any]) -> str:
 
 
 def _command(
-    meant: Payable, amount: Decimal, reason: str, actor: str, request_id: str, reference: str, *, already_sent: bool
+    money: Payable, amount: Decimal, reason: str, actor: str, request_id: str, reference: str, *, already_sent: bool
 ) -> Any:  # fmt: skip
     from agents.cli.handing_in import drawn
     from agents.cli.options import login_name
     from schemas.command import ActOnDocument
 
     request = request_id or drawn()
-    told: dict[str, Any] = {"action": "refund", "amount": amount, "payment": meant.payment or None}
+    told: dict[str, Any] = {"action": "refund", "amount": amount, "payment": money.payment or None}
     if already_sent:
-        result = {"id": reference or request, "outcome": "refunded", "document": meant.document, "amount": amount,
-                  "currency": meant.currency, "detail": reason}  # fmt: skip
+        result = {"id": reference or request, "outcome": "refunded", "document": money.document, "amount": amount,
+                  "currency": money.currency, "detail": reason}  # fmt: skip
         told = {"action": "payment", "result": result}
     return ActOnDocument.model_validate({
-        "request_id": request, "actor": actor or login_name(), "reason": reason, "customer": meant.customer,
-        "document_id": meant.document, **told,
+        "request_id": request, "actor": actor or login_name(), "reason": reason, "customer": money.customer,
+        "document_id": money.document, **told,
     })  # fmt: skip

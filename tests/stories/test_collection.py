@@ -125,6 +125,9 @@ async def sent_back(deployment: Deployment) -> None:
     with payment_service(deployment, "twice"):
         await status(deployment, "open")
     assert balances(deployment) == {"cash": "7.5", "receivable": "12.5", "revenue": "-20"}
+    shown = (await tally(deployment, "payment", "show", "INV-000001")).stdout
+    assert "is open: 12.5 of 20 EUR is open; 7.5 can be sent back" in shown
+    assert "dunning has nothing to do" in shown
     notices = "SELECT count() FROM notices WHERE toString(key) IN (SELECT key FROM sent_records)"
     await deployment.until(lambda: deployment.rows(notices)[0][0] >= 3, "the notice of it is sent")
     assert (await kinds(deployment, "billing.alerts", "kind"))[-1] == "payment_refunded"
