@@ -165,6 +165,7 @@ def attribution_records(
     from agents.cli.failures import Refused
     from agents.cli.instants import instant
     from schemas.command import Attribution
+    from schemas.event_time import EARLIEST_MS, LATEST_MS
     from schemas.identity import derived_id
 
     records: list[Attribution] = []
@@ -178,6 +179,8 @@ def attribution_records(
                 faults.append(f"{place}customer: is missing for {owner.subject!r}; say --customer")
             elif since is None:
                 faults.append(f"{place}from: is missing for {owner.subject!r}; say --from")
+            elif not EARLIEST_MS <= since.timestamp() * 1000 < LATEST_MS:
+                faults.append(f"{place}from: {since:%Y-%m-%d} is a time that no event can have, 2000 to 2099")
             else:
                 request_id = str(derived_id("attribution", owner.subject, whose, since.isoformat()))
                 records.append(

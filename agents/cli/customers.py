@@ -58,8 +58,27 @@ def customer_record(
     if all(value is None for value in given.values()):
         _show(customer, as_json=as_json)
         return
+    well_formed(given)
     submit("set_customer", f"the record of {customer} is set", {"customer": customer, **given}, actor=actor,
            reason=reason, request_id=request_id, timeout=None if no_wait else timeout, as_json=as_json)  # fmt: skip
+
+
+FORMS = {
+    "country": "two capital letters such as DE", "currency": "a code such as EUR", "language": "such as de or pt-BR"
+}  # fmt: skip
+
+
+def well_formed(given: dict[str, Any]) -> None:
+    """Raises BadParameter, with what would be right, for what no customer's record can hold."""
+    from pydantic import ValidationError
+
+    from schemas.customer import Customer as Record
+
+    try:
+        Record.model_validate({name: given[name] for name in FORMS if given[name] is not None})
+    except ValidationError as error:
+        name = str(error.errors(include_url=False)[0]["loc"][0])
+        raise typer.BadParameter(f"must be {FORMS[name]}, not {given[name]!r}", param_hint=f"--{name}") from None
 
 
 def subscriptions(

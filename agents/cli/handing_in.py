@@ -65,7 +65,7 @@ def record_of(fields: dict[str, Any]) -> Command:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"][1:])
-        raise typer.BadParameter(f"{place}: {first['msg']}") from None
+        raise typer.BadParameter(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
     assert not isinstance(record, TickCopy)
     return record
 

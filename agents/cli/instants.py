@@ -42,7 +42,11 @@ def span_of(text: str, option: str) -> Period:
             raise typer.BadParameter(f"{text!r} ends before it starts", param_hint=option)
         return Period(first, last)
     whole_month = len(text) == len("2026-10")
-    first = instant(f"{text}-01" if whole_month else text, option)
+    try:
+        first = instant(f"{text}-01" if whole_month else text, option)
+    except typer.BadParameter:
+        said = "is no month 2026-10, no day 2026-10-31 and no span START/END"
+        raise typer.BadParameter(f"{text!r} {said}", param_hint=option) from None
     return Period(first, first + timedelta(days=monthrange(first.year, first.month)[1] if whole_month else 1))
 
 

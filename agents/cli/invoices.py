@@ -219,7 +219,7 @@ def the_invoice(looks: LookStore, name: str) -> StoredInvoice:
     if not found and not name:
         raise NotFound("there is no invoice yet; `tally status` says what is due and what it waits for")
     if not found:
-        raise NotFound(f"no invoice {name!r}, by number, id or customer{near(name, looks.invoice_names())}")
+        raise NotFound(f"no document {name!r}, by number, id or customer{near(name, looks.invoice_names())}")
     return found[0]
 
 

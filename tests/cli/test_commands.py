@@ -212,8 +212,11 @@ async def test_subjects_belong_to_a_customer_from_a_time_until_the_next_says_oth
 
 
 async def test_a_file_of_attributions_with_a_fault_sends_nothing_and_tells_all_faults(tally: Tally) -> None:
-    file = tally.file("o.csv", "subject,customer,from\nk1,acme,2026-10-01\nk2,,2026-10-01\nk3,acme,soon\n")
+    file = tally.file(
+        "o.csv", "subject,customer,from\nk1,acme,2026-10-01\nk2,,2026-10-01\nk3,acme,soon\nk4,acme,2150-01-01\n"
+    )
     said = await tally.refused("attribute", "--file", file)
     assert "o.csv: line 3: customer: is missing for 'k2'" in said
     assert "o.csv: line 4: from: 'soon' is not a time" in said
+    assert "o.csv: line 5: from: 2150-01-01 is a time that no event can have" in said
     assert "o.csv: line 2" not in said

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import typer
 
-from agents.cli.instants import instant, shown
+from agents.cli.instants import instant, shown, span_of
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,13 @@ def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a time such as 2026-11-01") as fault:
         instant(text, "--starts-at")
     assert fault.value.param_hint == "--starts-at"
+
+
+@pytest.mark.parametrize("text", ["2026-13", "October", "2026-10-32", ""])
+def test_what_is_no_span_is_refused_as_it_was_written(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=f"^{text!r} is no month 2026-10, no day") as fault:
+        span_of(text, "--period")
+    assert fault.value.param_hint == "--period"
 
 
 def test_an_unknown_zone_is_never_replaced_by_another() -> None:

@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from agents.cli.clock import Kind, clock_document, refuse_by_hand
+from agents.cli.customers import well_formed
 from agents.cli.failures import NotFound, Refused
 from agents.cli.subscriptions import plan_version, refusal_text
 from pipeline.subscriptions.fold import decide
@@ -116,3 +117,19 @@ def test_the_clock_for_programs_has_the_same_fields_before_the_first_tick() -> N
     assert begun.keys() == before.keys()
     assert (begun["number"], begun["time"], begun["followed_by"]) == (4, "2026-10-01T00:00:00Z", {0: 4})
     assert (before["number"], before["clock"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "said"),
+    [
+        ("country", "Germany", "must be two capital letters such as DE, not 'Germany'"),
+        ("currency", "€", "must be a code such as EUR, not '€'"),
+        ("language", "German", "must be such as de or pt-BR, not 'German'"),
+    ],
+)
+def test_what_no_customers_record_can_hold_is_refused_with_what_would_be_right(
+    field: str, given: str, said: str
+) -> None:
+    with pytest.raises(typer.BadParameter, match=said) as fault:
+        well_formed({"country": None, "currency": None, "language": None, field: given})
+    assert fault.value.param_hint == f"--{field}"
