@@ -150,12 +150,13 @@ def _billed(
     """The lines of each due period; rated in order of their ends: commitments count what ends before, or with them."""
     found: dict[int, list[RunLine]] = {}
     now: dict[IssuedKey, list[IssuedLine]] = {}
+    has_commitments = any(due.counted or any(charge.term for charge in due.charges or ()) for due in closed.periods)
     for index in sorted(range(len(closed.periods)), key=lambda index: _turn(closed.periods[index])):
         due = closed.periods[index]
         known = Known(interim if due.interim else before, before, now)
         lines = list(_lines(due, plan_of(due, catalogue), usage, catalogue, known))
         found[index] = settled(due, lines)
-        if not due.interim:
+        if has_commitments and not due.interim:
             _note(found[index], now)
     return [found[index] for index in range(len(closed.periods))]
 

@@ -74,9 +74,10 @@ def term_of(charge: Charge, pauses: Sequence[Pause], time_zone: str, period: Per
 def depending(held: Subscription, charge: Charge, period: Period) -> Iterator[tuple[Charge, Period]]:
     """What was billed and depends on a charge's lines of a period: its plan's true-up, later periods of its term."""
     for other in held.charges:
+        if other.card != COMMITMENT or (charge.card, charge.number) not in counted_charges(held, other):
+            continue
         whole = period_of(other, held.time_zone, period.start)
-        counted = other.card == COMMITMENT and (charge.card, charge.number) in counted_charges(held, other)
-        if counted and _is_billed(other, whole):
+        if _is_billed(other, whole):
             yield other, whole
     term = term_of(charge, held.pauses, held.time_zone, period)
     following = period
