@@ -39,9 +39,10 @@ class DraftStore:
         self._db = connection
 
     def insert_steps(self, steps: Iterable[OpenStep], *, done: bool = False) -> None:
-        """Stores steps as a tick asks for them; or notes that they are done."""
+        """Stores steps as a tick asks for them; or notes that they are done, and keeps no run of them: it was large."""
         self._db.insert("draft_steps", ("customer", "tick", "place", "k_partition", "step", "done"), [
-            (each.step.customer, each.step.tick, each.place, each.partition, each.step.model_dump_json(), int(done))
+            (each.step.customer, each.step.tick, each.place, each.partition,
+             "" if done else each.step.model_dump_json(), int(done))
             for each in steps
         ])  # fmt: skip
 
