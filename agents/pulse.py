@@ -67,8 +67,8 @@ class Looks:
     async def __call__(self) -> None:
         """Looks if there may be something to see."""
         seen = (await self._pulse.marks(), self._held())
-        if seen == self._seen and time.monotonic() < self._again_at:
+        if time.monotonic() < self._again_at and self._seen in (None, seen):
             return
-        self._seen = None  # if it fails, it looks again
+        self._seen, self._again_at = None, time.monotonic() + FRESH_S  # if it fails, it looks again then
         waits = await self._look()
         self._seen, self._again_at = seen, time.monotonic() + (FRESH_S if waits else UNASKED_S)
