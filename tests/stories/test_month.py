@@ -17,14 +17,38 @@ from tests.stories import october
 pytestmark = pytest.mark.services
 
 
-async def test_a_month_of_usage_becomes_the_invoices_computed_by_hand(deployment: Deployment) -> None:
-    deployment.line()
-    invoices = await october.play(deployment)
+async def test_a_month_of_usage_is_drafted_in_its_grace_and_becomes_the_invoices_computed_by_hand(
+    deployment: Deployment, tally: Tally
+) -> None:
+    deployment.worker("ingest")
+    dying = deployment.worker("billing", crash_at=f"{Step.DRAFTED}:before:1", instance="billing")
+    await october.begin(deployment)
+    await deployment.publish(october.OF_OCTOBER)
+    await deployment.tick(october.IN_GRACE)
+    assert await deployment.until(lambda: dying.exit_code, "the worker dies before it notes its drafts") == -9
+    deployment.worker("billing", instance="billing")
+    first = await drafted(deployment, "drafted", 3)
+    assert told(first) == [("edge", "01:00", "32.01"), ("over", "01:00", "26.60"), ("quiet", "01:00", "20.00")]
+    shown = {row["customer"]: row["status"] for row in await tally.json("invoices")}
+    assert shown == dict.fromkeys(october.PLANS, "draft")
+    assert "draft until 11-01 06:00" in await tally.said("invoices", "--customer", "over")
+    # Half an hour later nothing is drafted; at the next hour only what late usage changed.
+    await deployment.publish(october.LATE)
+    await deployment.tick(moment("2026-11-01 01:30"))
+    await deployment.tick(moment("2026-11-01 02:10"))
+    both = await drafted(deployment, "drafted", 4)
+    assert told(both) == sorted([*told(first), ("over", "02:10", "26.87")])
+    await deployment.tick(october.CLOSES)
+    await deployment.publish(october.TOO_LATE)
+    invoices = await deployment.invoices(len(october.PLANS))
     october.check(invoices)
-    drafts = await drafted(deployment, "replaced", len(october.PLANS))
+    drafts = await drafted(deployment, "replaced", 3)
     assert {each["data"]["customer"]: each["data"]["replaced_by"] for each in drafts} == {
         invoice.customer: invoice.id for invoice in invoices
     }
+    assert {row["status"] for row in await tally.json("invoices")} == {"open"}
+    messages = {(record.key, record.value) for record in await deployment.records("billing.invoices")}
+    assert len(messages) == 3 + 4 + 3 + 3, "each event once, or again with the same bytes"
     assert {invoice.status for invoice in invoices} == {"open"}
     assert {invoice.issued_at for invoice in invoices} == {october.CLOSES}
     graduated = next(line.rated for line in invoices[1].lines if line.rated.charge == "calls")
@@ -52,42 +76,9 @@ async def drafted(deployment: Deployment, transition: str, count: int) -> list[d
     return [each for each in events.values() if each["type"] == f"tally.invoice.{transition}.v1"]
 
 
-async def test_a_period_in_its_grace_is_drafted_hourly_where_it_changed_and_replaced_by_its_invoice(
-    deployment: Deployment, tally: Tally
-) -> None:
-    def told(events: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
-        found = [(each["data"]["customer"], each["time"][11:16], each["data"]["totals"]["total"]) for each in events]
-        return sorted(found)
-
-    deployment.worker("ingest")
-    dying = deployment.worker("billing", crash_at=f"{Step.DRAFT}:after:2", instance="billing")
-    await october.begin(deployment)
-    await deployment.publish(october.OF_OCTOBER)
-    await deployment.tick(october.IN_GRACE)
-    assert await deployment.until(lambda: dying.exit_code, "the worker dies among drafts") == -9
-    dying = deployment.worker("billing", crash_at=f"{Step.DRAFTED}:before:1", instance="billing")
-    assert await deployment.until(lambda: dying.exit_code, "the worker dies before it notes them") == -9
-    deployment.worker("billing", instance="billing")
-    first = await drafted(deployment, "drafted", 3)
-    assert told(first) == [("edge", "01:00", "32.01"), ("over", "01:00", "26.60"), ("quiet", "01:00", "20.00")]
-    shown = {row["customer"]: row["status"] for row in await tally.json("invoices")}
-    assert shown == dict.fromkeys(october.PLANS, "draft")
-    assert "draft until 11-01 06:00" in await tally.said("invoices", "--customer", "over")
-    assert "no invoices" in (await tally.said("invoices", "--held")).lower()
-    # Half an hour later nothing is drafted; at the next hour only what late usage changed.
-    await deployment.publish(october.LATE)
-    await deployment.stored()
-    await deployment.tick(moment("2026-11-01 01:30"))
-    await deployment.tick(moment("2026-11-01 02:10"))
-    both = await drafted(deployment, "drafted", 4)
-    assert told(both) == sorted([*told(first), ("over", "02:10", "26.87")])
-    await deployment.tick(october.CLOSES)
-    october.check(await deployment.invoices(3))
-    assert len(await drafted(deployment, "replaced", 3)) == 3
-    assert {row["status"] for row in await tally.json("invoices")} == {"open"}
-    assert len(await drafted(deployment, "drafted", 4)) == 4
-    messages = {(record.key, record.value) for record in await deployment.records("billing.invoices")}
-    assert len(messages) == 3 + 4 + 3 + 3, "each event once, or again with the same bytes"
+def told(events: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """(customer, time, total) of drafts."""
+    return sorted((each["data"]["customer"], each["time"][11:16], each["data"]["totals"]["total"]) for each in events)
 
 
 async def test_sealed_totals_hold_every_event_also_where_a_partition_holds_none(deployment: Deployment) -> None:
