@@ -99,9 +99,9 @@ class Sealer:
                     count += len(panes) * len(one.entries)
         for pending in self._pending.values() if count == total else ():
             pending.is_known = True
+        await self._note(meters, coverage, known)
         if count:
             log.info("tick %s: sealed %s panes of %s", tick.number, count, total, extra={"tick": tick.number})
-        await self._note(meters, coverage, known)
         return count, total - count
 
     async def _seal(self, one: Due, panes: Sequence[int], coverage: list[int], known: Known) -> None:
