@@ -60,6 +60,7 @@ class Proof:
     def __init__(self, settings: Settings, days: list[Day], customers: list[tuple[str, int]]) -> None:
         self._settings, self._days, self._customers = settings, days, customers
         self._db = Connection(settings)
+        self._truth = usage.truth(days)
         self.checked = 0
         """Events of which it is known where they are stored."""
 
@@ -76,10 +77,12 @@ class Proof:
             found += [f"{topic}: {count} contents under {each}" for each, count in ids.items() if count > 1][:SHOWN]
         return found
 
-    def differences(self, log: Mapping[int, Partition], told: Callable[[str], None] = lambda _: None) -> list[str]:
-        """Everything that does not hold."""
+    def differences(
+        self, log: Mapping[int, Partition], told: Callable[[str], None] = lambda _: None, *, at_most: int = 1_000
+    ) -> list[str]:
+        """What does not hold; no further check once there are `at_most` differences."""
         found: list[str] = []
-        truth = usage.truth(self._days)
+        truth = self._truth
         for what, check in (
             ("producer against log", lambda: self._produced(log)),
             ("log against events, one by one", lambda: self._stored(log)),
@@ -91,7 +94,9 @@ class Proof:
             ("invoices against a recount", lambda: self._invoices(by_customer(truth))),
             ("the books against the documents", lambda: iter(LedgerLooks(self._db).faults())),
         ):
-            faults = list(islice(check(), SHOWN))
+            if len(found) >= at_most:
+                break
+            faults = list(islice(check(), min(SHOWN, at_most)))
             told(f"{what}: {'; '.join(faults) if faults else 'equal'}")
             found += faults
         return found

@@ -30,7 +30,6 @@ class Size:
     settle_s: float = 180.0
     life_s: float = 12.0
     tell_every_s: float = 5.0
-    zombie_odds: float = 0.04
     random_odds: float = 0.2
     random_billing: int = 0
     """Billing workers that die at no place in particular."""
@@ -56,7 +55,6 @@ SHORT = Size(
     pause_s=0.2,
     calm_s=4.0,
     life_s=12.0,
-    zombie_odds=0.1,
     random_odds=0.15,
 )
 FULL = Size(

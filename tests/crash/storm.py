@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import signal
 import time
@@ -35,6 +36,8 @@ GAVE_UP = 70
 OPEN_DAYS = 6
 """Days that may be published and not yet billed: beyond them the producer waits, and nobody dies but at places that are
 due, until half of them are billed."""
+SLOWLY = 4
+"""How much longer the producer pauses while kills lag behind events: both are to be spread over the run."""
 JOINS_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.2
 READS = b"agents.delivery: reading "
@@ -61,7 +64,7 @@ class Storm:
         self.customers: list[tuple[str, int]] = []
         """Customers and the day from which they are billed."""
         self.exits: Counter[int] = Counter()
-        self.zombies = self.gave_up = 0
+        self.zombies = self._zombies_begun = 0
         self.faults: list[str] = []
         self._where = Standing(deployment.settings)
         self._calm, self._gathered, self._caught_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -96,7 +99,7 @@ class Storm:
         day = Day(number, self.events, self.events + events)
         for records in usage.records(day, chunk=self._size.chunk):
             await insisting(lambda batch=records: self._deployment.publish(batch))  # type: ignore[misc]
-            await asyncio.sleep(self._size.pause_s)
+            await asyncio.sleep(self._size.pause_s * (SLOWLY if self._done() > self._killed() else 1))
         newcomer = f"newcomer-{number}"
         starts_at = day.closes_at - usage.GRACE
         await insisting(lambda: send(self._deployment.logs, [_subscribe(newcomer, self._plan_version, starts_at)]))
@@ -154,7 +157,7 @@ class Storm:
         give_up_at = time.monotonic() + self._size.within_s
         while self.still_missing():
             await self.publish_day()
-            await self._billed_to(OPEN_DAYS, give_up_at, lives)
+            await self._billed_to(OPEN_DAYS if self._done() < 1 else 1, give_up_at, lives)
             if not self._caught_up.is_set():
                 await self._billed_to(OPEN_DAYS // 2, give_up_at, lives)
                 self._caught_up.set()
@@ -177,6 +180,14 @@ class Storm:
         """What the storm must still do, in words."""
         short = [f"{what} {is_:,}/{wanted:,}" for what, (is_, wanted) in self.counts().items() if is_ < wanted]
         return short + list(self.planner.missing())
+
+    def _done(self) -> float:
+        """The share of the events that is published."""
+        return self.events / self._size.events
+
+    def _killed(self) -> float:
+        """The share of the kills that was done."""
+        return min(self.planner.share(), self.planner.kills / self._size.kills)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """What is counted -> how much of it there was, and is wanted."""
@@ -246,9 +257,11 @@ class Storm:
         await self._kill(life, kind, life.exit_code)
         while not self._calm.is_set():
             drawn = self._rnd.random()
-            if not self._caught_up.is_set():
+            if kind == "billing" and self._is_due(self.planner.others[kind], self._size.random_billing):
+                await self._killed_at_random(kind, instance)
+            elif not self._caught_up.is_set():
                 await self._catches_up(kind, instance)
-            elif kind == "ingest" and drawn < self._size.zombie_odds:
+            elif kind == "ingest" and self._is_due(self._zombies_begun, self._size.zombies):
                 await self._zombie(kind, instance)
             elif drawn < self._size.random_odds or not self.planner.each[kind]:
                 await self._killed_at_random(kind, instance)
@@ -263,6 +276,10 @@ class Storm:
                 await life.death()
                 raise
 
+    def _is_due(self, done: int, wanted: int) -> bool:
+        """Whether less of something was done than the share of the events that is published asks for."""
+        return done < math.ceil(wanted * min(self._done(), 1.0))
+
     async def _catches_up(self, kind: str, instance: str) -> None:
         """Dies at a place that is due, if it comes to one; else lives until the bills have caught up."""
         await self._armed(kind, instance, self._due(kind), self._size.within_s, self._caught_up)
@@ -271,7 +288,7 @@ class Storm:
         await self._armed(kind, instance, self._due(kind) or self.planner.rare(kind), self._size.life_s)
 
     def _due(self, kind: str) -> Sequence[str]:
-        return self.planner.due(kind, self.events / self._size.events)
+        return self.planner.due(kind, self._done())
 
     async def _armed(
         self, kind: str, instance: str, places: Sequence[str], within_s: float, *events: asyncio.Event
@@ -318,9 +335,11 @@ class Storm:
 
     async def _zombie(self, kind: str, instance: str) -> None:
         """Stopped in the middle of something, replaced under its name, woken up late."""
+        self._zombies_begun += 1
         zombie = self._start(kind, instance, instance=instance)
         if await self._end(zombie, self._rnd.uniform(0.8, 2.0)) is not None:
             self._count(zombie.exit_code or 0, instance)
+            self._zombies_begun -= 1
             return
         zombie.signal(signal.SIGSTOP)
         other = self._start(kind, instance, instance=instance)
