@@ -18,6 +18,7 @@ from agents.commands import send
 from agents.crash_points import SAYS
 from agents.settings import Settings
 from agents.store.connection import StoreUnavailable
+from agents.store.money import MoneyStore
 from agents.topics import KafkaUnavailable
 from schemas.command import Subscribe
 from tests.crash import usage
@@ -210,6 +211,10 @@ class Storm:
                 )
             await asyncio.sleep(0.2)
         await self._deployment.stored(within_s=self._size.settle_s)
+        money, last = MoneyStore(self._deployment.db), self.days[-1].closes_at
+        await self._deployment.until(
+            lambda: not money.due_steps(last, {})[0], "collection has done what is due", self._size.settle_s
+        )
 
     async def _standing(self) -> str:
         return await insisting(lambda: asyncio.to_thread(self._where.text))

@@ -46,6 +46,8 @@ currency = "EUR"
 interval = { unit = "day" }
 anchor = "calendar"
 grace = "PT1H"
+payment_terms = "P1D"
+dunning = { days = [0], patience = "P1000D" }
 
 [[plans.rate_cards]]
 id = "platform"
