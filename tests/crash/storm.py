@@ -158,15 +158,16 @@ class Storm:
         give_up_at = time.monotonic() + self._size.within_s
         while self.still_missing():
             await self.publish_day()
-            await self._billed_to(OPEN_DAYS if self._done() < 1 else 1, give_up_at, lives)
-            if not self._caught_up.is_set():
+            if await self.open_days() > OPEN_DAYS:
+                self._caught_up.clear()
                 await self._billed_to(OPEN_DAYS // 2, give_up_at, lives)
                 self._caught_up.set()
+            elif self._done() >= 1:  # one day after the other, until everyone died often enough
+                await self._billed_to(1, give_up_at, lives)
 
     async def _billed_to(self, open_days: int, give_up_at: float, lives: list[asyncio.Task[None]]) -> None:
         """Waits while more days than that are open, unless nothing is missing any more."""
         while await self.open_days() > open_days and self.still_missing():
-            self._caught_up.clear()
             if time.monotonic() > give_up_at:
                 missing = ", ".join(self.still_missing())
                 raise AssertionError(f"not within {self._size.within_s} s: {missing}; {await self._standing()}")
