@@ -158,6 +158,7 @@ class Storm:
         give_up_at = time.monotonic() + self._size.within_s
         while self.still_missing():
             await self.publish_day()
+            await self._check_time(give_up_at)
             if await self.open_days() > OPEN_DAYS:
                 self._caught_up.clear()
                 await self._billed_to(OPEN_DAYS // 2, give_up_at, lives)
@@ -168,11 +169,14 @@ class Storm:
     async def _billed_to(self, open_days: int, give_up_at: float, lives: list[asyncio.Task[None]]) -> None:
         """Waits while more days than that are open, unless nothing is missing any more."""
         while await self.open_days() > open_days and self.still_missing():
-            if time.monotonic() > give_up_at:
-                missing = ", ".join(self.still_missing())
-                raise AssertionError(f"not within {self._size.within_s} s: {missing}; {await self._standing()}")
+            await self._check_time(give_up_at)
             _raise_if_done(lives)
             await asyncio.sleep(0.2)
+
+    async def _check_time(self, give_up_at: float) -> None:
+        if time.monotonic() > give_up_at:
+            missing = ", ".join(self.still_missing())
+            raise AssertionError(f"not within {self._size.within_s} s: {missing}; {await self._standing()}")
 
     async def open_days(self) -> int:
         """Days that are published and not billed in full."""
