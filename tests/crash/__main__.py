@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 import time
@@ -35,6 +36,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats the draws, not the interleaving")
     parser.add_argument("--sabotage", choices=[*KINDS], default="", help="damage a row before the proof: must fail")
     asked = parser.parse_args()
+    for client in ("aiokafka", "clickhouse_connect"):  # servers are away all the time, on purpose
+        logging.getLogger(client).setLevel(logging.CRITICAL + 1)
     if asked.size == OUTAGE:
         return away(asked.length, asked.rate)
     told(
