@@ -48,10 +48,12 @@ async def rebalances(
 
 async def replayed(deployment: Deployment, nursery: Nursery, storm: Storm, told: Callable[[str], None]) -> list[str]:
     """Rebuilds everything from offset 0 into an empty database, undisturbed; what differs from the disturbed one."""
-    other = deployment.settings.model_copy(update={"database": f"{deployment.settings.database}_replay"})
+    other = deployment.settings.model_copy(
+        update={"database": f"{deployment.settings.database}_replay", "outputs": "off"}
+    )
     await asyncio.to_thread(migrate, other)
     began = time.monotonic()
-    # Under the names of the storm: their partitions are still theirs, and nobody waits for a session to end.
+    # As `tally rebuild` has them: without outputs, or the second collector would tell the log what the first one told.
     lives = [
         nursery.start(
             ("worker", kind), environment(other.model_copy(update={"instance": name})),

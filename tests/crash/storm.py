@@ -19,7 +19,7 @@ from agents.crash_points import SAYS
 from agents.settings import Settings
 from agents.store.connection import StoreUnavailable
 from agents.store.money import MoneyStore
-from agents.topics import KafkaUnavailable
+from agents.topics import COMMANDS, FINALISATIONS, KafkaUnavailable
 from schemas.command import Subscribe
 from tests.crash import usage
 from tests.crash.planner import Planner
@@ -41,6 +41,7 @@ SLOWLY = 4
 """How much longer the producer pauses while kills lag behind events: both are to be spread over the run."""
 JOINS_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.2
+TOLD_BY_COLLECTION = ("payment_requests", "notices", "collection_commands")
 READS = b"agents.delivery: reading "
 Answer = TypeVar("Answer")
 Told = Callable[[str], None]
@@ -216,10 +217,18 @@ class Storm:
                 )
             await asyncio.sleep(0.2)
         await self._deployment.stored(within_s=self._size.settle_s)
+        await self._collected()
+
+    async def _collected(self) -> None:
+        """Returns once collection has done and told what the last tick makes due, and that is stored."""
         money, last = MoneyStore(self._deployment.db), self.days[-1].closes_at
-        await self._deployment.until(
-            lambda: not money.due_steps(last, {})[0], "collection has done what is due", self._size.settle_s
-        )
+
+        def nothing_waits() -> bool:
+            return not money.due_steps(last, {})[0] and not any(money.waiting(table, 1) for table in TOLD_BY_COLLECTION)
+
+        await self._deployment.until(nothing_waits, "collection has done what is due", self._size.settle_s)
+        for topic in (FINALISATIONS, COMMANDS):
+            await self._deployment.stored(topic, self._size.settle_s)
 
     async def _standing(self) -> str:
         return await insisting(lambda: asyncio.to_thread(self._where.text))
