@@ -42,7 +42,7 @@ def test_without_places_nothing_happens(deaths: list[int]) -> None:
 
 
 def test_every_place_is_died_at_before_any_comes_again() -> None:
-    planner = Planner(each={"ingest": 2, "billing": 0})
+    planner = Planner(each={"ingest": 2, "audit": 2, "billing": 0})
     died = []
     while planner.lacking("ingest"):
         died.append(planner.rare("ingest")[0])
@@ -56,7 +56,7 @@ def test_every_place_is_died_at_before_any_comes_again() -> None:
 def test_a_place_that_nobody_comes_to_does_not_keep_the_others_from_their_share_of_the_run(
     done: float, times: int
 ) -> None:
-    planner = Planner(each={"ingest": 10, "billing": 10})
+    planner = Planner(each={"ingest": 10, "audit": 0, "billing": 10})
     reached = [f"{step}:{when}" for step in KINDS["billing"] for when in ("before", "after")][1:]
     while due := [place for place in planner.due("billing", done) if place in reached]:
         planner.died_at("billing", due[0])

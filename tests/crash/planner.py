@@ -24,12 +24,16 @@ class Planner:
 
     def __init__(self, *, each: Mapping[str, int]) -> None:
         self.each = each
-        """Kind of worker -> how often each of its places is to be died at."""
+        """Kind of worker -> how often each of its places is to be died at; `audit`: those of ingest workers' audits."""
         self.places: dict[str, Counter[str]] = {
             kind: Counter({f"{step}:{when}": 0 for step in steps for when in ("before", "after")})
             for kind, steps in KINDS.items()
         }
         self.others: Counter[str] = Counter()
+
+    def wanted(self, kind: str, place: str) -> int:
+        """How often a place is to be died at."""
+        return self.each["audit" if place.partition(":")[0] in AUDITING else kind]
 
     @property
     def kills(self) -> int:
@@ -42,8 +46,9 @@ class Planner:
         Deaths are spread over the run: a place that nobody comes to leaves the others alone until more of the run is
         done, and the work goes on to it.
         """
-        wanted = math.ceil(self.each[kind] * min(max(done, 0.001), 1.0))
-        return [place for place, count in self.places[kind].items() if count < wanted]
+        done = min(max(done, 0.001), 1.0)
+        counts = self.places[kind].items()
+        return [place for place, count in counts if count < math.ceil(self.wanted(kind, place) * done)]
 
     def rare(self, kind: str) -> Sequence[str]:
         """`step:when` that were died at least."""
@@ -56,18 +61,23 @@ class Planner:
 
     def lacking(self, kind: str) -> Sequence[str]:
         """Places that were not died at often enough."""
-        return [place for place, count in self.places[kind].items() if count < self.each[kind]]
+        return [place for place, count in self.places[kind].items() if count < self.wanted(kind, place)]
 
     def missing(self) -> Sequence[str]:
         """The same of all kinds, in words."""
         return [
-            f"{place} {self.places[kind][place]}/{self.each[kind]}" for kind in KINDS for place in self.lacking(kind)
+            f"{place} {self.places[kind][place]}/{self.wanted(kind, place)}"
+            for kind in KINDS
+            for place in self.lacking(kind)
         ]
 
     def share(self) -> float:
         """How much of what is to be died at places was died: 0 to 1."""
-        wanted = sum(self.each[kind] * len(counts) for kind, counts in self.places.items())
-        died = sum(min(count, self.each[kind]) for kind, counts in self.places.items() for count in counts.values())
+        each = [
+            (count, self.wanted(kind, place))
+            for kind, counts in self.places.items() for place, count in counts.items()
+        ]  # fmt: skip
+        died, wanted = sum(min(pair) for pair in each), sum(wanted for _, wanted in each)
         return died / wanted if wanted else 1.0
 
     def rarest(self) -> tuple[str, int]:

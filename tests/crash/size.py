@@ -17,6 +17,7 @@ class Size:
     events: int
     kills: int
     each_place: int
+    each_audit_place: int
     each_billing_place: int
     zombies: int
     events_per_day: int
@@ -37,7 +38,7 @@ class Size:
     def part(self, fraction: float) -> Size:
         """The same run, but only so much of it, on four days at least; every place at least once."""
         scaled = {name: max(1, round(getattr(self, name) * fraction)) for name in (
-            "events", "kills", "each_place", "each_billing_place", "zombies", "random_billing",
+            "events", "kills", "each_place", "each_audit_place", "each_billing_place", "zombies", "random_billing",
         ) if getattr(self, name)}  # fmt: skip
         return replace(self, **scaled, events_per_day=min(self.events_per_day, -(-scaled["events"] // FEWEST_DAYS)))
 
@@ -46,13 +47,14 @@ SHORT = Size(
     events=6_000,
     kills=40,
     each_place=1,
+    each_audit_place=0,
     each_billing_place=0,
     zombies=1,
     events_per_day=1_500,
-    chunk=50,
+    chunk=100,
     within_s=300,
     billing_workers=1,
-    pause_s=0.2,
+    pause_s=0.1,
     calm_s=4.0,
     life_s=12.0,
     random_odds=0.15,
@@ -61,6 +63,7 @@ FULL = Size(
     events=2_000_000,
     kills=1_000,
     each_place=10,
+    each_audit_place=10,
     each_billing_place=10,
     zombies=10,
     events_per_day=50_000,
@@ -69,8 +72,8 @@ FULL = Size(
     tell_every_s=15.0,
 )
 BILLING = replace(
-    FULL, events=100_000, kills=700, each_place=1, zombies=5, events_per_day=2_500, chunk=250, ingest_workers=1,
-    billing_workers=3, random_odds=0.3, random_billing=200, within_s=1_800,
+    FULL, events=100_000, kills=700, each_place=1, each_audit_place=1, zombies=5, events_per_day=2_500, chunk=250,
+    ingest_workers=1, billing_workers=3, random_odds=0.3, random_billing=200, within_s=1_800,
 )  # fmt: skip
 """Mostly billing workers die: ten at each named step, and two hundred at random between the steps."""
 SIZES = {"short": SHORT, "billing": BILLING, "full": FULL}

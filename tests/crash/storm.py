@@ -57,7 +57,9 @@ class Storm:
         self._deployment, self._services, self._nursery, self._proxy = deployment, services, nursery, proxy
         self._size, self._rnd, self._folder = size, random.Random(seed), folder
         self._behind_proxy = deployment.settings.model_copy(update={"clickhouse": proxy.address})
-        self.planner = Planner(each={"ingest": size.each_place, "billing": size.each_billing_place})
+        self.planner = Planner(
+            each={"ingest": size.each_place, "audit": size.each_audit_place, "billing": size.each_billing_place}
+        )
         counts = {"ingest": size.ingest_workers, "billing": size.billing_workers}
         self.slots = [(kind, f"{kind}-{number}") for kind, count in counts.items() for number in range(count)]
         """Kinds of workers, each under a name that goes on when it dies."""
