@@ -56,7 +56,7 @@ SHORT = Size(
     billing_workers=1,
     pause_s=0.1,
     calm_s=4.0,
-    life_s=12.0,
+    life_s=8.0,
     random_odds=0.15,
 )
 FULL = Size(
