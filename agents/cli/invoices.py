@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agents.cli.footing import Footing
     from agents.settings import Settings
     from agents.store.looks import LookStore, StoredInvoice, StoredNote
+    from schemas.invoice import Invoice
 
 
 def register(app: typer.Typer) -> None:
@@ -163,11 +164,18 @@ def invoice(
 async def _invoice(settings: Settings, name: str, *, replayed: bool, as_json: bool) -> None:
     from agents.cli.failures import ProofFailed
     from agents.cli.footing import footing
+    from agents.cli.invoice_table import show_invoice
     from agents.cli.reading import reading
     from agents.cli.screen import Screen
     from agents.store.looks import StoredNote
 
     screen = Screen(json_only=as_json)
+    if (draft := _draft(settings, name)) is not None:
+        show_invoice(screen, draft)
+        screen.say("A draft: it is rated anew at each full hour until the end of grace. Next: tally invoices")
+        if as_json:
+            screen.document({"invoice": draft.model_dump(mode="json")})
+        return
     async with reading(settings) as readers:
         stored = the_invoice_or_note(readers.looks, name)
         if isinstance(stored, StoredNote):
@@ -192,6 +200,18 @@ async def _invoice(settings: Settings, name: str, *, replayed: bool, as_json: bo
             screen.say(f"  {line}")
     if found.differences():
         raise ProofFailed("a replay gives something else:\n  " + "\n  ".join(found.differences()))
+
+
+def _draft(settings: Settings, name: str) -> Invoice | None:
+    """The draft in its grace that the beginning of an id names."""
+    from agents.store.connection import Connection
+    from agents.store.drafts import DraftStore
+
+    connection = Connection(settings)
+    try:
+        return DraftStore(connection).named(name)
+    finally:
+        connection.close()
 
 
 def the_document(looks: LookStore, name: str) -> dict[str, Any]:

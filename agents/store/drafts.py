@@ -66,6 +66,17 @@ class DraftStore:
                 found.setdefault(customer, {})[str(document_id)] = held
         return found
 
+    def named(self, name: str) -> Invoice | None:
+        """The open draft whose id begins with a name of at least four characters; the first of several."""
+        rows = self._db.tuples(
+            "SELECT document FROM drafts FINAL WHERE lengthUTF8({name:String}) >= 4 "
+            "AND startsWith(toString(document_id), lower({name:String})) "
+            "ORDER BY document_id, tick DESC, replaced DESC LIMIT 1",
+            {"name": name},
+        )
+        found = Invoice.model_validate_json(rows[0][0]) if rows else None
+        return found if found is not None and found.replaced_by is None else None
+
     def insert(self, drafts: Iterable[tuple[Published, int, bytes]]) -> None:
         """Stores drafts as (draft, tick, its canonical JSON), once they are published."""
         columns = (

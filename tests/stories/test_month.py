@@ -32,6 +32,9 @@ async def test_a_month_of_usage_is_drafted_in_its_grace_and_becomes_the_invoices
     shown = {row["customer"]: row["status"] for row in await tally.json("invoices")}
     assert shown == dict.fromkeys(october.PLANS, "draft")
     assert "draft until 11-01 06:00" in await tally.said("invoices", "--customer", "over")
+    over = next(each["data"]["id"] for each in first if each["subject"] == "over")
+    assert "26.60" in (said := await tally.said("invoice", over[:8]))
+    assert "until the end of grace" in said
     # Half an hour later nothing is drafted; at the next hour only what late usage changed.
     await deployment.publish(october.LATE)
     await deployment.tick(moment("2026-11-01 01:30"))
