@@ -16,7 +16,8 @@ from tests.groups import members
 from tests.nursery import Life, Nursery
 from tests.same_bytes import fingerprints
 
-REPLAY_WITHIN_S = 600
+REPLAY_WITHIN_S = 1200
+SETTLED_WITHIN_S = 180
 LENGTH = "SELECT sum(next_offset - first_offset) FROM ledger FINAL WHERE topic = 'usage.events'"
 
 
@@ -89,7 +90,7 @@ async def _rebuilt(db: Connection, lives: list[Life], storm: Storm) -> None:
 
 async def _settled(db: Connection, wanted: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
     """The fingerprints, once they are equal; panes are sealed a moment after the last invoice."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + SETTLED_WITHIN_S
     while (found := await asyncio.to_thread(fingerprints, db)) != wanted and time.monotonic() < deadline:
         await asyncio.sleep(0.5)
     return found

@@ -70,6 +70,7 @@ FULL = Size(
     chunk=1_000,
     within_s=3_600,
     tell_every_s=15.0,
+    settle_s=600.0,
 )
 BILLING = replace(
     FULL, events=100_000, kills=700, each_place=1, each_audit_place=1, zombies=5, events_per_day=2_500, chunk=250,
