@@ -32,6 +32,8 @@ class Size:
     life_s: float = 12.0
     tell_every_s: float = 5.0
     random_odds: float = 0.2
+    spared: tuple[str, ...] = ()
+    """Kinds of workers that die only where and when it is due."""
     random_billing: int = 0
     """Billing workers that die at no place in particular."""
 
@@ -74,7 +76,7 @@ FULL = Size(
 )
 BILLING = replace(
     FULL, events=100_000, kills=700, each_place=1, each_audit_place=1, zombies=5, events_per_day=2_500, chunk=250,
-    ingest_workers=1, billing_workers=3, random_odds=0.3, random_billing=200, within_s=1_800,
+    ingest_workers=1, billing_workers=3, random_odds=0.3, random_billing=200, within_s=1_800, spared=("ingest",),
 )  # fmt: skip
 """Mostly billing workers die: ten at each named step, and two hundred at random between the steps."""
 SIZES = {"short": SHORT, "billing": BILLING, "full": FULL}

@@ -284,6 +284,8 @@ class Storm:
                 await self._catches_up(kind, instance)
             elif kind == "ingest" and self._is_due(self._zombies_begun, self._size.zombies):
                 await self._zombie(kind, instance)
+            elif kind in self._size.spared:
+                await self._armed(kind, instance, self._due(kind), 3 * self._size.life_s)
             elif drawn < self._size.random_odds or not self.planner.each[kind]:
                 await self._killed_at_random(kind, instance)
             else:
