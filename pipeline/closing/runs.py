@@ -125,7 +125,8 @@ def interim_dues(state: CustomerState, held: Subscription, at: datetime) -> list
 
 def accrued_dues(state: CustomerState, at: datetime) -> list[DuePeriod]:
     """What was served before a time and no run has billed, as if every running period ended then: usage and fees in
-    arrears. Usage of a period that runs is a slice that is not its last, so no minimum tops it up.
+    arrears. Usage of a period that runs is a slice that is not its last, so no minimum tops it up; nor does the plan's
+    commitment before its period is over.
     """
     dues: list[DuePeriod] = []
     for held in state.subscriptions:
@@ -134,7 +135,8 @@ def accrued_dues(state: CustomerState, at: datetime) -> list[DuePeriod]:
             if charge.timing != "arrears" or charge.one_time or charge.trial:
                 continue
             for one, runs in _unbilled(charge, held, at):
-                (ended if not runs else usage if charge.meter is not None else fees).append(one)
+                if not runs or charge.card != COMMITMENT:
+                    (ended if not runs else usage if charge.meter is not None else fees).append(one)
         dues += [with_interims(due, held) for due in _grouped(state, held, ended)]
         dues += _grouped(state, held, fees)
         dues += [due.model_copy(update={"interim": True}) for due in _grouped(state, held, usage)]

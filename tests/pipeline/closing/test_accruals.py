@@ -81,3 +81,9 @@ def test_a_minimum_is_no_part_of_a_running_period_and_of_one_that_has_ended() ->
     billing = life({**use("0.10"), "minimum": "20.00"})
     assert accrued(billing, "2027-01-25 00:00") == D("4.20")
     assert accrued(billing, "2027-02-01 00:00") == D("20.00")
+
+
+def test_the_commitment_of_a_plan_accrues_once_its_period_is_over() -> None:
+    billing = life(use("0.10"), {**fee("10.00"), "timing": "arrears"}, commitment={"amount": "20.00"})
+    assert accrued(billing, "2027-01-06 00:00") == D("4.61")
+    assert accrued(billing, "2027-02-01 00:00") == D("20.00")
