@@ -42,7 +42,8 @@ CLICKHOUSE = """\
   <http_port>{clickhouse}</http_port>
   <listen_host>127.0.0.1</listen_host>
   <users_config>{users}</users_config>
-  <logger><level>warning</level><console>1</console></logger>
+  <!-- Only the level of the console counts here: with `level` alone every query was traced, a quarter of its cost. -->
+  <logger><console>1</console><console_log_level>warning</console_log_level></logger>
   <max_server_memory_usage>2000000000</max_server_memory_usage>
   <mark_cache_size>67108864</mark_cache_size>
   <uncompressed_cache_size>0</uncompressed_cache_size>

@@ -124,6 +124,8 @@ def test_up_starts_what_answers_and_up_again_changes_nothing_that_runs(home: Pat
     assert_all_kept(home)
     assert {service.name: service.pid for service in status(home)} == before
     assert all(service.state == "running" and service.resident_bytes > 50_000_000 for service in status(home))
+    said = "".join(file.read_text(errors="replace") for file in (home / "logs").glob("clickhouse.log*"))
+    assert "<Debug>" not in said, "a server that traces every query spends a quarter of its time on it"
 
 
 def test_stop_and_start_keep_everything_and_leave_no_process(home: Path) -> None:
