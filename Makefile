@@ -11,7 +11,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
 # Tests that run at once, each row on servers of its own (0.7 GB): stories mostly wait.
-JOBS := 2
+JOBS := 3
 
 help: ## Show the targets.
 	@printf 'Tally: usage metering and billing on Kafka and ClickHouse.\n\n'
