@@ -10,7 +10,7 @@ SHELL := /bin/sh
 VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
-# Tests that run at once, each row on servers of its own (0.7 GB): stories mostly wait.
+# Tests that run at once, each row on servers of its own (0.7 GB): stories wait a good part of their time.
 JOBS := 3
 
 help: ## Show the targets.

@@ -20,11 +20,6 @@ from tests.deployments import Deployment, environment
 from tests.services import Services, start_services
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest story comes first: started last, it would run on alone while the other rows are done."""
-    items.sort(key=lambda item: "test_storm" not in item.nodeid)
-
-
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
     """Kafka and ClickHouse, started once and stopped with the session, also if it crashes."""

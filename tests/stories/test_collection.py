@@ -77,6 +77,11 @@ async def subscription(deployment: Deployment, wanted: str) -> None:
     await deployment.until(lambda: {row[0] for row in deployment.rows(sql)} == {wanted}, f"subscriptions are {wanted}")
 
 
+async def ageing(deployment: Deployment) -> Any:
+    """Currency -> days overdue -> what acme owes."""
+    return json.loads((await tally(deployment, "statement", "acme", "--json")).stdout)["ageing"]
+
+
 async def kinds(deployment: Deployment, topic: str, field: str) -> list[str]:
     return [json.loads(record.value or b"")[field] for record in await deployment.records(topic)]
 
@@ -164,6 +169,7 @@ async def test_an_invoice_that_nobody_pays_is_given_up_and_a_rebuild_charges_nob
                 f"SELECT count() FROM invoices FINAL WHERE countSubstrings(receivable, '\"failed\"') = {1 + day // 3}"
             )
             await deployment.until(lambda sql=failed: deployment.rows(sql) == [(1,)], f"attempt of day {day} failed")
+        assert await ageing(deployment) == {"EUR": {"1-30": "20"}}
         await status(deployment, "uncollectible", DUE + timedelta(days=7))
         await subscription(deployment, "canceled")
         sent = "SELECT count() FROM refund_requests WHERE toString(key) IN (SELECT key FROM sent_records)"
@@ -231,11 +237,13 @@ async def test_a_worker_killed_around_a_step_of_collection_charges_once(deployme
 
 async def test_a_bank_transfer_is_recorded_once_and_the_books_say_so(deployment: Deployment) -> None:
     await billed(deployment)
+    assert await ageing(deployment) == {"EUR": {"not due": "20"}}
     for _ in range(2):  # the same reference of the bank
         done = await tally(deployment, "payment", "record", "INV-000001", "25.00", "--reference", "bank 77",
                            "--reason", "transfer", "--json")  # fmt: skip
     assert done.returncode == 1, done.stderr  # refused: it was booked before
     await status(deployment, "paid")
+    assert await ageing(deployment) == {}
     assert balances(deployment) == {"cash": "25", "customer_balance": "-5", "revenue": "-20"}
     told = json.loads((await tally(deployment, "statement", "acme", "--json")).stdout)
     assert [(line["what"], line["amount"], line["balance"]) for line in told["lines"]] == [
