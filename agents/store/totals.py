@@ -120,7 +120,7 @@ class TotalsStore:
         found = self._db.tuples("SELECT meter, meter_version, max(groups) FROM v_meter_groups GROUP BY ALL")
         return {(meter, version): int(groups) for meter, version, groups in found}
 
-    def replace_metered_events(self, entries: Sequence[MeterEntry], partitions: int = 0) -> None:
+    def replace_metered_events(self, entries: Sequence[MeterEntry], partitions: int) -> None:
         """Makes the views over events what the catalogue's meters count.
 
         `metered_events` is the open tail, read once for all meters, `measured_events` everything; `metered_types` are
