@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-from agents.freezing import freeze, usage_of
-from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
+from agents.freezing import freeze, lines_of, usage_of
+from agents.store.billing import BillingStore
 from agents.store.documents import DocumentStore
-from agents.store.frozen_usage import usage_by_meter
 from agents.store.run_lines import RunLineStore
 from pipeline.closing.engines import engine_of
 from pipeline.closing.runs import accrued_dues
@@ -64,9 +63,7 @@ class Accruals:
         issued, interims = self._lines.issued(closes), self._documents.interims(closes)
         made: list[Invoice] = []
         for each in frozen:
-            rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in each.rows]
-            before = issued.get(each.closed.close_id, ())
-            lines = engine_of(tick).lines(each.closed, usage_by_meter(rows), catalogue, before)
+            lines = lines_of(each, catalogue, issued.get(each.closed.close_id, ()))
             terms = Terms(discounts=each.closed.discounts, interims=interims.get(each.closed.customer, ()))
             made += engine_of(tick).invoices(each.closed, lines, catalogue, terms)
         return made

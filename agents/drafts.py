@@ -14,13 +14,12 @@ from itertools import groupby
 from agents.catalogue import CatalogueLog
 from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
-from agents.freezing import freeze, usage_of
+from agents.freezing import freeze, lines_of, usage_of
 from agents.late_usage import looking_back
 from agents.logs import Logs
-from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
+from agents.store.billing import BillingStore
 from agents.store.documents import DocumentStore
 from agents.store.drafts import DraftStore, OpenStep, Published
-from agents.store.frozen_usage import usage_by_meter
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE, COMMANDS, INVOICES
 from pipeline.closing.drafts import draft_of, drafted_content, replaced
@@ -137,8 +136,7 @@ class Drafter:
         interims = self._documents.interims(closes)
         found = []
         for each in frozen:
-            rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in each.rows]
-            lines = engine.lines(each.closed, usage_by_meter(rows), catalogue, issued.get(each.closed.close_id, ()))
+            lines = lines_of(each, catalogue, issued.get(each.closed.close_id, ()))
             invoices = engine.invoices(each.closed, lines, catalogue, terms_of(each.closed, used, interims))
             groups = [run.group for run in lines if not run.is_skipped]
             made = zip(groups, invoices, strict=True)

@@ -10,14 +10,19 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from agents.store.billing import BillingStore
+from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
+from agents.store.frozen_usage import usage_by_meter
 from agents.store.metered_usage import Question, UsageRow
+from pipeline.closing.engines import engine_of
 from pipeline.closing.period_close import Wanted, all_wanted, wanted_of
+from pipeline.closing.run_lines import RunLines
 from pipeline.meters.usage_needed import GROUPS
 from schemas.catalogue_entry import Catalogue
 from schemas.customer_state import BillingRun, PeriodClosed
 from schemas.identity import derived_id
+from schemas.issued_line import IssuedLine
 from schemas.meter import GROUPS_ALERT, GROUPS_MAX
 from schemas.tick import Tick
 
@@ -42,6 +47,10 @@ class Frozen:
 
     closed: PeriodClosed
     rows: tuple[tuple[object, ...], ...]
+
+    def named_rows(self) -> list[dict[str, Any]]:
+        """The rows by the names of their columns, as the table gives them back."""
+        return [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in self.rows]
 
 
 def usage_of(
@@ -111,6 +120,12 @@ def freeze(run: BillingRun, catalogue: Catalogue, usage: FrozenUsage) -> Frozen:
         fingerprint=f"{events}-{fingerprint:032x}",
     )
     return Frozen(closed, tuple(rows))
+
+
+def lines_of(frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine] = ()) -> tuple[RunLines, ...]:
+    """The lines of a close, from usage that was just computed and the lines issued before it."""
+    engine = engine_of(frozen.closed.tick)
+    return engine.lines(frozen.closed, usage_by_meter(frozen.named_rows()), catalogue, issued)
 
 
 def _frozen_row(wanted: Wanted, row: UsageRow) -> tuple[object, ...]:

@@ -15,13 +15,11 @@ from decimal import Decimal
 from agents.catalogue import CatalogueLog
 from agents.crash_points import CrashPoint, Step
 from agents.delivery import TallyApp
-from agents.freezing import freeze, usage_of
+from agents.freezing import freeze, lines_of, usage_of
 from agents.logs import Logs
-from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
-from agents.store.frozen_usage import usage_by_meter
+from agents.store.billing import BillingStore
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE, COMMANDS
-from pipeline.closing.engines import engine_of
 from pipeline.closing.interims import Crossed, crossed, is_asked
 from pipeline.closing.runs import interim_dues
 from schemas.catalogue_entry import Catalogue
@@ -117,9 +115,8 @@ class Thresholds:
         run = BillingRun(customer=customer, tick=tick, periods=one.dues, disregarded=one.state.disregarded)
         usage = usage_of(self._billing, tick, 0, [run], catalogue, customers=(customer,))
         frozen = freeze(run, catalogue, usage)
-        rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
         issued = self._lines.issued([frozen.closed]).get(frozen.closed.close_id, ())
-        found = engine_of(tick).lines(frozen.closed, usage_by_meter(rows), catalogue, issued)
+        found = lines_of(frozen, catalogue, issued)
         return frozen.closed, sum((line.amount for lines in found for line in lines.debits), ZERO)
 
 

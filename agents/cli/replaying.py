@@ -15,11 +15,10 @@ from typing import Any
 
 from agents.catalogue import CatalogueLog
 from agents.cli.replaying_notes import NoteReplay
-from agents.freezing import Frozen, freeze, usage_of
+from agents.freezing import Frozen, freeze, lines_of, usage_of
 from agents.late_usage import looking_back
 from agents.store.billing import PERIOD_USAGE_COLUMNS, BillingStore
 from agents.store.documents import DocumentStore
-from agents.store.frozen_usage import usage_by_meter
 from agents.store.looks import Gone, LookStore, StoredClose, StoredInvoice, StoredNote
 from agents.store.run_lines import RunLineStore
 from agents.topics import CATALOGUE
@@ -188,12 +187,6 @@ def drafts_of(
     return engine.invoices(frozen.closed, lines, catalogue, terms or Terms(discounts=frozen.closed.discounts))
 
 
-def lines_of(frozen: Frozen, catalogue: Catalogue, issued: Sequence[IssuedLine] = ()) -> tuple[RunLines, ...]:
-    """The lines of a close, from usage that was just computed and the lines issued before it."""
-    rows = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
-    return engine_of(frozen.closed.tick).lines(frozen.closed, usage_by_meter(rows), catalogue, issued)
-
-
 def as_kept(close: StoredClose, again: Frozen, rows: Sequence[dict[str, Any]], gone: Gone) -> tuple[Frozen, str]:
     """A close as it can be computed with the raw usage that is still kept, and what had to be taken as it was frozen.
 
@@ -207,8 +200,7 @@ def as_kept(close: StoredClose, again: Frozen, rows: Sequence[dict[str, Any]], g
         return again, ""
     place = PERIOD_USAGE_COLUMNS.index("fingerprint")
     held = {tuple(row[name] for name in KEY): row["fingerprint"] for row in rows}
-    kept = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in again.rows]
-    prints = [held.get(tuple(row[name] for name in KEY), row["fingerprint"]) for row in kept]
+    prints = [held.get(tuple(row[name] for name in KEY), row["fingerprint"]) for row in again.named_rows()]
     same = tuple((*row[:place], found, *row[place + 1 :]) for row, found in zip(again.rows, prints, strict=True))
     stated = PeriodClosed.model_validate_json(close.record).fingerprint
     return Frozen(again.closed.model_copy(update={"fingerprint": stated}), same), "fingerprints of erased subjects"
@@ -228,8 +220,7 @@ def _record_differences(record: str, frozen: Frozen) -> Iterator[str]:
 
 def _row_differences(stored: Sequence[dict[str, Any]], frozen: Frozen) -> Iterator[str]:
     """Frozen usage that is not what the raw events give now as of the vector."""
-    again = [dict(zip(PERIOD_USAGE_COLUMNS, row, strict=True)) for row in frozen.rows]
-    before, after = ({tuple(row[name] for name in KEY): row for row in rows} for rows in (stored, again))
+    before, after = ({tuple(row[name] for name in KEY): row for row in rows} for rows in (stored, frozen.named_rows()))
     for key in sorted(before.keys() | after.keys(), key=str):
         said, now = ([row[name] for name in VALUES] if row else None for row in (before.get(key), after.get(key)))
         if said != now:
