@@ -18,6 +18,7 @@ POSITIONS_KEPT = 20
 """So many positions are named on an adjustment; the events behind them are counted in full."""
 
 ChargeKey = tuple[str, str, int, Period]
+Dues = Mapping[ChargeKey, DuePeriod]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,7 @@ def metered(due: DuePeriod, catalogue: Catalogue) -> list[DueCharge]:
     return [charge for charge in charges if charge.card in cards or (due.counted and charge.card == COMMITMENT)]
 
 
-def with_late(
-    run: BillingRun, known: Mapping[ChargeKey, DuePeriod], touches: Sequence[Touch], catalogue: Catalogue
-) -> BillingRun:
+def with_late(run: BillingRun, known: Dues, touches: Sequence[Touch], catalogue: Catalogue) -> BillingRun:
     """The run with the closed periods that late records touch, within the horizon of their plan; in order of time."""
     now = {
         (due.subscription, charge.card, charge.number, due.period)
@@ -88,22 +87,20 @@ def _again(due: DuePeriod, late: Late) -> DuePeriod:
     return due.model_copy(update={"rerates": True, "late": late, "group": group})
 
 
-def _later_of_terms(chosen: Mapping[ChargeKey, DuePeriod], known: Mapping[ChargeKey, DuePeriod]) -> (
-    dict[ChargeKey, DuePeriod]
-):  # fmt: skip
+def _later_of_terms(chosen: Dues, known: Dues) -> dict[ChargeKey, DuePeriod]:
     """Later periods of the same terms: what is left of the commitment for them is another now."""
     found = {}
     for key, again in chosen.items():
-        term = _only(again).term
-        for other, due in known.items() if term is not None and again.late is not None else ():
-            if other[:3] == key[:3] and key[3].start < other[3].start < term.span.end:  # type: ignore[union-attr]
-                found[other] = _again(due, again.late)  # type: ignore[arg-type]
+        term, late = _only(again).term, again.late
+        if term is None or late is None:
+            continue
+        for other, due in known.items():
+            if other[:3] == key[:3] and key[3].start < other[3].start < term.span.end:
+                found[other] = _again(due, late)
     return found
 
 
-def _true_ups(chosen: Mapping[ChargeKey, DuePeriod], known: Mapping[ChargeKey, DuePeriod]) -> (
-    dict[ChargeKey, DuePeriod]
-):  # fmt: skip
+def _true_ups(chosen: Dues, known: Dues) -> dict[ChargeKey, DuePeriod]:
     """The commitments of plans that count lines which are rated anew."""
     found = {}
     for other, due in known.items():
