@@ -15,13 +15,11 @@ from agents.clock import first_tick
 from agents.logs import LogRecord, Logs
 from agents.store.positions import PositionStore
 from agents.topics import USAGE_EVENTS
-from pipeline.intake.validation import Correction, Event, Rejection, validate
+from pipeline.intake.validation import validate
 from pipeline.proof.positions import Copy, Judged, Lost, Range, empty_parts, settled, together
 from pipeline.proof.stretches import Stretch, parted
 
 AT_ONCE = 2_000
-FIELD_BYTES = 100_000
-"""What the texts of one kind of so many records may take: ClickHouse takes parameters of 128 KiB."""
 
 
 @dataclass(slots=True)
@@ -79,14 +77,12 @@ class Positions:
         """What stands at positions of one epoch: records, or nothing."""
         seen: list[int] = []
         waiting: list[Judged] = []
-        bytes_left = FIELD_BYTES
         async for record in self._records(held, shift):
             seen.append(record.offset)
             verdict = validate(record.value, record.key, record.headers, record.timestamp_ms, wall_clock=wall_clock)
-            bytes_left -= longest_text(verdict)
-            if len(waiting) == AT_ONCE or bytes_left < 0:
+            if len(waiting) == AT_ONCE:
                 await asyncio.to_thread(self._store_records, waiting, found)
-                waiting, bytes_left = [], FIELD_BYTES - longest_text(verdict)
+                waiting = []
             waiting.append(Judged(record.partition, record.offset, record.timestamp_ms, verdict))
         await asyncio.to_thread(self._store_records, waiting, found)
         empty = [
@@ -113,11 +109,3 @@ class Positions:
         self._store.insert_lost(lost)
         found.copies += len(copies)
         found.lost += len(lost)
-
-
-def longest_text(verdict: Event | Correction | Rejection) -> int:
-    """Bytes of the longest text that is asked with, quoted; 0 of what is not asked."""
-    if not isinstance(verdict, Event):
-        return 0
-    texts = (verdict.type, verdict.subject, verdict.source, verdict.id)
-    return max(len(text.encode()) + text.count("'") + text.count("\\") + len("'',") for text in texts)
